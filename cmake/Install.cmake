@@ -1,0 +1,19 @@
+# Where things go below the install prefix, and how they find each other there. In a wheel the
+# prefix is the package `mobilevd`, next to the package `executorch`:
+#
+#   mobilevd/_kernels.*.so, _runtime.*.so    mobilevd/lib/libmobilevd_*.so    mobilevd/bin/...
+#
+# All search paths are relative to the file itself, so the tree can be moved or pushed to a phone.
+
+# mobilevd_install(<target> <folder below the prefix>)
+function(mobilevd_install target folder)
+  if(folder STREQUAL "lib")
+    set(_rpath "$ORIGIN" "$ORIGIN/../../executorch/lib")
+  elseif(folder STREQUAL "bin")
+    set(_rpath "$ORIGIN/../lib" "$ORIGIN/../../executorch/lib")
+  else()
+    set(_rpath "$ORIGIN/lib" "$ORIGIN/../executorch/lib")
+  endif()
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${_rpath}")
+  install(TARGETS ${target} LIBRARY DESTINATION ${folder} RUNTIME DESTINATION ${folder})
+endfunction()
