@@ -1,0 +1,40 @@
+#include "runtime/executorch_log.h"
+
+#include <executorch/runtime/platform/platform.h>
+
+#include <cstdio>
+#include <mutex>
+
+namespace mobilevd {
+namespace {
+
+std::mutex mutex;
+std::string last_error;  // guarded by mutex
+bool echo_log = false;
+
+void emit(et_timestamp_t /*timestamp*/, et_pal_log_level_t level, const char* file,
+          const char* /*function*/, std::size_t line, const char* message, std::size_t length) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (level == kError || level == kFatal) last_error.assign(message, length);
+  // A fatal message comes just before an abort: it is always shown.
+  if (echo_log || level == kFatal) {
+    std::fprintf(stderr, "executorch %c %s:%zu: %.*s\n", static_cast<char>(level), file, line,
+                 static_cast<int>(length), message);
+  }
+}
+
+}  // namespace
+
+void capture_executorch_log(bool echo) {
+  echo_log = echo;
+  executorch::runtime::register_pal(executorch::runtime::PalImpl::create(emit, __FILE__));
+}
+
+std::string last_executorch_error() {
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::string text = last_error.empty() ? "" : " (ExecuTorch: " + last_error + ")";
+  last_error.clear();
+  return text;
+}
+
+}  // namespace mobilevd

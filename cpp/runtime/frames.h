@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mobilevd {
+
+/// A clip of 8-bit RGB frames, [count, height, width, 3].
+struct Frames {
+  int64_t count = 0, height = 0, width = 0;
+  std::vector<uint8_t> rgb;
+
+  const uint8_t* frame(int64_t index) const { return rgb.data() + index * height * width * 3; }
+};
+
+/// Network output [N, 3, H, W] in [-1, 1] -> frames [first, first + N) of `frames`:
+/// (y + 1) * 127.5, clamped to 0..255, rounded half away from zero.
+void quantize_frames(const float* planes, int64_t n, int64_t first, Frames& frames);
+
+/// How frames are written, by the ending of the path.
+enum class FrameFormat { kY4m, kPngFolder };
+
+/// ".y4m" -> kY4m; no ending or a trailing "/" -> kPngFolder; else Error (usage) naming what makes
+/// other formats.
+FrameFormat frame_format(const std::string& path);
+
+/// Writes under a temporary name and renames, so that an error (disk full) leaves nothing behind
+/// and an older output as it was. A folder that exists is replaced only when it holds nothing but
+/// frame_*.png.
+void write_frames(const Frames& frames, double fps, const std::string& path);
+
+/// YUV4MPEG2, 4:4:4, BT.601 full range, one frame after another.
+std::string y4m_header(const Frames& frames, double fps);
+std::string y4m_frame(const Frames& frames, int64_t index);
+
+}  // namespace mobilevd

@@ -1,0 +1,151 @@
+#include "runtime/image.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <utility>
+
+#include "runtime/error.h"
+#include "runtime/image_container.h"
+#include "runtime/resize.h"
+
+// Only the two formats whose files inspect_image() has checked from end to end.
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STBI_MAX_DIMENSIONS 32768
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+namespace mobilevd {
+namespace {
+
+// Orientations 5..8 swap width and height; the others keep them.
+RgbImage oriented(RgbImage image, int orientation) {
+  if (orientation == 1) return image;
+  const int w = image.width;
+  const int h = image.height;
+  const bool swap = orientation >= 5;
+  RgbImage out;
+  out.width = swap ? h : w;
+  out.height = swap ? w : h;
+  out.pixels.resize(image.pixels.size());
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      // Where the pixel that is shown at (x, y) is stored.
+      int from_x = swap ? y : x;
+      int from_y = swap ? x : y;
+      if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) {
+        from_x = w - 1 - from_x;
+      }
+      if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) {
+        from_y = h - 1 - from_y;
+      }
+      const std::size_t from = 3 * (static_cast<std::size_t>(from_y) * w + from_x);
+      const std::size_t to = 3 * (static_cast<std::size_t>(y) * out.width + x);
+      std::copy_n(image.pixels.begin() + static_cast<std::ptrdiff_t>(from), 3,
+                  out.pixels.begin() + static_cast<std::ptrdiff_t>(to));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& name) {
+  const ImageContainer container = inspect_image(data, size);
+  if (container.format == ImageContainer::Format::kUnknown) {
+    throw Error("image " + name + " is neither JPEG nor PNG; convert it first");
+  }
+  if (!container.complete) {
+    throw Error("image " + name + " is truncated or damaged; fetch it again");
+  }
+  if (size > (std::size_t{1} << 30)) throw Error("image " + name + " is larger than 1 GiB");
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+  const std::unique_ptr<stbi_uc, void (*)(void*)> rgba(
+      stbi_load_from_memory(data, static_cast<int>(size), &width, &height, &channels, 4),
+      &stbi_image_free);
+  if (!rgba) {
+    throw Error("image " + name + " cannot be decoded (" + stbi_failure_reason() +
+                "); save it as plain JPEG or PNG");
+  }
+  RgbImage image;
+  image.width = width;
+  image.height = height;
+  const std::size_t count = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
+  image.pixels.resize(3 * count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const unsigned alpha = rgba.get()[4 * i + 3];
+    for (std::size_t c = 0; c < 3; ++c) {
+      const unsigned over_white = rgba.get()[4 * i + c] * alpha + 255 * (255 - alpha);
+      image.pixels[3 * i + c] = static_cast<uint8_t>((over_white + 127) / 255);
+    }
+  }
+  return oriented(std::move(image), container.orientation);
+}
+
+std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream bytes;
+  if (file) bytes << file.rdbuf();
+  if (!file || bytes.fail()) {
+    // A folder opens but gives no bytes; an empty file fails the same way.
+    throw Error("cannot read image " + path + ": " +
+                (errno != 0 ? std::strerror(errno) : "the file is empty"));
+  }
+  return bytes.str();
+}
+
+Crop centre_crop(int width, int height, int64_t target_width, int64_t target_height) {
+  Crop crop{0, 0, width, height};
+  if (int64_t{width} * target_height > int64_t{height} * target_width) {
+    crop.width = static_cast<int>(
+        std::lround(static_cast<double>(height) * static_cast<double>(target_width) /
+                    static_cast<double>(target_height)));
+  } else {
+    crop.height = static_cast<int>(
+        std::lround(static_cast<double>(width) * static_cast<double>(target_height) /
+                    static_cast<double>(target_width)));
+  }
+  crop.width = std::clamp(crop.width, 1, width);
+  crop.height = std::clamp(crop.height, 1, height);
+  crop.x = (width - crop.width) / 2;
+  crop.y = (height - crop.height) / 2;
+  return crop;
+}
+
+std::vector<float> crop_and_resize(const RgbImage& image, const Crop& crop, int64_t height,
+                                   int64_t width) {
+  const auto w = static_cast<std::size_t>(width);
+  const auto h = static_cast<std::size_t>(height);
+  const auto crop_w = static_cast<std::size_t>(crop.width);
+  const auto crop_h = static_cast<std::size_t>(crop.height);
+  std::vector<float> planes(3 * h * w);
+  std::vector<float> cropped(crop_w * crop_h);
+  for (std::size_t c = 0; c < 3; ++c) {
+    for (std::size_t y = 0; y < crop_h; ++y) {
+      const std::size_t row =
+          (static_cast<std::size_t>(crop.y) + y) * static_cast<std::size_t>(image.width) +
+          static_cast<std::size_t>(crop.x);
+      for (std::size_t x = 0; x < crop_w; ++x) {
+        cropped[y * crop_w + x] = static_cast<float>(image.pixels[3 * (row + x) + c]) / 255.0f;
+      }
+    }
+    resize_plane(cropped.data(), crop_h, crop_w, planes.data() + c * h * w, h, w);
+  }
+  // The cubic overshoots at edges.
+  for (float& value : planes) value = std::clamp(value, 0.0f, 1.0f);
+  return planes;
+}
+
+}  // namespace mobilevd

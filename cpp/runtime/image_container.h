@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mobilevd {
+
+/// What a JPEG or PNG file says about itself before its pixels are decoded. Every read is checked
+/// against `size`; any bytes may be given.
+struct ImageContainer {
+  enum class Format { kUnknown, kJpeg, kPng };
+  Format format = Format::kUnknown;
+  bool complete = false;  ///< the end marker is there and, for PNG, every chunk's CRC is right
+  int orientation = 1;    ///< EXIF orientation 1..8; 1 when absent or unreadable
+};
+
+ImageContainer inspect_image(const uint8_t* data, std::size_t size);
+
+/// Orientation tag (0x0112) of a TIFF block as EXIF holds it; 1 when absent or unreadable.
+int exif_orientation(const uint8_t* tiff, std::size_t size);
+
+}  // namespace mobilevd

@@ -1,0 +1,260 @@
+#include "runtime/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+#include "runtime/error.h"
+#include "runtime/image.h"
+#include "runtime/noise.h"
+#include "runtime/threads.h"
+
+namespace mobilevd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double checked(double value, double min, double max, const char* name) {
+  if (value >= min && value <= max) return value;
+  throw Error(std::string(name) + " must be between " + std::to_string(static_cast<int>(min)) +
+                  " and " + std::to_string(static_cast<int>(max)),
+              Error::Kind::kUsage);
+}
+
+/// Counts program runs and asks the caller after each whether to go on.
+class ProgressMeter {
+ public:
+  ProgressMeter(const ProgressCallback& callback, int total) : callback_(callback), total_(total) {}
+
+  void report(const char* stage) {
+    if (callback_ && !callback_({stage, done_, total_})) {
+      throw Error("cancelled", Error::Kind::kCancelled);
+    }
+  }
+  void advance(const char* stage) {
+    ++done_;
+    report(stage);
+  }
+
+ private:
+  const ProgressCallback& callback_;
+  int done_ = 0;
+  int total_;
+};
+
+/// The picture as a stage takes it: pixels (x01 - mean) / std, [3, height, width].
+std::vector<float> image_input(const RgbImage& image, const Crop& crop, const TensorSpec& spec,
+                               const std::vector<double>& mean, const std::vector<double>& std) {
+  std::vector<float> planes = crop_and_resize(image, crop, spec.shape[2], spec.shape[3]);
+  const std::size_t area = planes.size() / 3;
+  for (std::size_t i = 0; i < planes.size(); ++i) {
+    planes[i] = static_cast<float>((planes[i] - mean[i / area]) / std[i / area]);
+  }
+  return planes;
+}
+
+/// The UNet's inputs that do not change between evaluations, and its call.
+struct UnetInputs {
+  UnetInputs(const Bundle& bundle, const SamplingSpec& spec,
+             const std::vector<float>& image_latents, const std::vector<float>& token)
+      : frames(static_cast<std::size_t>(bundle.shapes.frames)),
+        plane(image_latents.size()),
+        condition(image_latents),
+        embedding(token),
+        zeros(std::max(condition.size(), embedding.size()), 0.0f),
+        sample(frames * 2 * plane) {
+    for (const double value : {spec.fps - 1.0, spec.motion_bucket, spec.noise_aug}) {
+      const auto part = sinusoid(value, spec.added_time_channels);
+      added.insert(added.end(), part.begin(), part.end());
+    }
+  }
+
+  /// sample = concat(scaled noisy latents, image latents) on the channels of each frame; without
+  /// the condition the image latents and the token are zeros.
+  NamedInputs at(const float* scaled, double sigma, bool conditional, int time_channels) {
+    for (std::size_t f = 0; f < frames; ++f) {
+      float* frame = sample.data() + f * 2 * plane;
+      std::copy_n(scaled + f * plane, plane, frame);
+      std::copy_n(conditional ? condition.data() : zeros.data(), plane, frame + plane);
+    }
+    timestep = sinusoid(c_noise(sigma), time_channels);
+    return {{"sample", sample.data()},
+            {"timestep_sinusoid", timestep.data()},
+            {"encoder_hidden_states", conditional ? embedding.data() : zeros.data()},
+            {"added_time_sinusoids", added.data()}};
+  }
+
+  std::size_t frames, plane;  ///< plane: latent values of one frame
+  const std::vector<float>&condition, &embedding;
+  std::vector<float> zeros, sample, timestep, added;
+};
+
+}  // namespace
+
+Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
+    : bundle_(read_bundle(folder)), options_(options) {
+  const uint64_t limit = options_.max_memory_bytes;
+  if (limit > 0) {
+    // Keeping everything loaded is only a convenience: give it up before refusing.
+    if (estimate_memory(bundle_, options_.keep_loaded) > limit) options_.keep_loaded = false;
+    const uint64_t estimate = estimate_memory(bundle_, options_.keep_loaded);
+    if (estimate > limit) {
+      throw Error("this bundle needs about " + std::to_string((estimate >> 20) + 1) +
+                  " MB, more than the allowed " + std::to_string(limit >> 20) +
+                  " MB; use a smaller preset or precision, or raise --max-memory-mb");
+    }
+  }
+  const auto start = Clock::now();
+  check_files(bundle_, options_.verify);
+  verify_ms_ = milliseconds_since(start);
+  for (const auto& [name, stage] : bundle_.stages) check_required_ops(stage);
+  threads_ = set_threads(options_.threads);
+}
+
+SamplingSpec Pipeline::sampling(const ClipRequest& request) const {
+  SamplingSpec spec = bundle_.sampling;
+  spec.steps = request.steps.value_or(spec.steps);
+  spec.fps = checked(request.fps.value_or(spec.fps), 1, 1000, "fps");
+  spec.motion_bucket =
+      checked(request.motion_bucket.value_or(spec.motion_bucket), 0, 1023, "motion-bucket");
+  spec.noise_aug = checked(request.noise_aug.value_or(spec.noise_aug), 0, 10, "noise-aug");
+  sampling_sigmas(spec);  // checks the steps
+  return spec;
+}
+
+Stage& Pipeline::acquire(const std::string& name, RunStats& stats) {
+  std::unique_ptr<Stage>& stage = loaded_[name];
+  const bool fresh = !stage;
+  if (fresh) stage = std::make_unique<Stage>(bundle_, name, options_.record);
+  // A stage kept from a warm-up run tells its load time once more.
+  Timings& loads = stats.stages[name].loads;
+  if (fresh || loads.count() == 0) loads.add(stage->load_ms());
+  return *stage;
+}
+
+void Pipeline::release(const std::string& name) {
+  if (options_.keep_loaded) return;
+  if (options_.record) etdumps_[name] = loaded_[name]->take_etdump();
+  loaded_.erase(name);
+}
+
+NamedOutputs Pipeline::run(Stage& stage, const std::string& name, const NamedInputs& inputs,
+                           RunStats& stats) {
+  NamedOutputs outputs = stage.run(inputs);
+  stats.stages[name].runs.add(stage.last_run_ms());
+  return outputs;
+}
+
+Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
+                          const ProgressCallback& progress) {
+  const SamplingSpec spec = sampling(request);
+  const ClipShapes& shapes = bundle_.shapes;
+  const StageSpec& encoder_spec = bundle_.stage("image_encoder");
+  const StageSpec& decoder_spec = bundle_.stage("vae_decoder");
+  const int64_t chunk = decoder_spec.input("latents").shape[0];
+  const int evaluations = evaluation_count(spec);
+  ProgressMeter meter(progress, 2 + evaluations + static_cast<int>(shapes.frames / chunk));
+
+  const RgbImage picture = decode_image(reinterpret_cast<const uint8_t*>(request.image.data()),
+                                        request.image.size(), request.image_name);
+  const Crop crop = centre_crop(picture.width, picture.height, shapes.width, shapes.height);
+  const auto start = Clock::now();
+  // A cancelled or failed clip must not leave its stages behind.
+  struct ReleaseAll {
+    Pipeline* pipeline;
+    ~ReleaseAll() {
+      if (!pipeline->options_.keep_loaded) pipeline->loaded_.clear();
+    }
+  } const release_all{this};
+
+  meter.report("image_encoder");
+  const std::vector<float> encoder_image = image_input(
+      picture, crop, encoder_spec.input("image"), encoder_spec.image_mean, encoder_spec.image_std);
+  const std::vector<float> token = run(acquire("image_encoder", stats), "image_encoder",
+                                       {{"image", encoder_image.data()}}, stats)["image_embeds"];
+  release("image_encoder");
+  meter.advance("vae_encoder");
+
+  // SVD conditions on a slightly noisy picture: image + noise_aug * n.
+  std::vector<float> image = image_input(picture, crop, bundle_.stage("vae_encoder").input("image"),
+                                         {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5});
+  std::vector<float> noise(image.size());
+  normal(request.seed, kImageAugmentation, noise.size(), noise.data());
+  for (std::size_t i = 0; i < image.size(); ++i) {
+    image[i] = static_cast<float>(image[i] + spec.noise_aug * noise[i]);
+  }
+  const std::vector<float> image_latents = run(acquire("vae_encoder", stats), "vae_encoder",
+                                               {{"image", image.data()}}, stats)["latents"];
+  release("vae_encoder");
+  meter.advance("unet");
+
+  UnetInputs inputs(bundle_, spec, image_latents, token);
+  const std::size_t plane = image_latents.size();
+  std::vector<float> latents(static_cast<std::size_t>(shapes.frames) * plane);
+  normal(request.seed, kLatents, latents.size(), latents.data());
+  Stage& unet = acquire("unet", stats);
+  const auto velocity = [&](const float* scaled, double sigma, bool conditional, float* v) {
+    const auto outputs =
+        run(unet, "unet", inputs.at(scaled, sigma, conditional, spec.time_channels), stats);
+    const std::vector<float>& predicted = outputs.at("v_prediction");
+    std::copy(predicted.begin(), predicted.end(), v);
+  };
+  const auto renoise = [&](int step, float* out) {
+    normal(request.seed, kRenoise + static_cast<uint32_t>(step), latents.size(), out);
+  };
+  sample(spec, static_cast<int>(shapes.frames), plane, latents, velocity, renoise,
+         [&](int done, int total) {
+           meter.advance(done < total ? "unet" : "vae_decoder");
+           return true;
+         });
+  stats.evaluations = evaluations;
+  release("unet");
+
+  for (float& value : latents) value = static_cast<float>(value / spec.latent_scale);
+  Frames frames;
+  frames.count = shapes.frames;
+  frames.height = shapes.height;
+  frames.width = shapes.width;
+  frames.rgb.resize(static_cast<std::size_t>(3 * shapes.frames * shapes.height * shapes.width));
+  Stage& decoder = acquire("vae_decoder", stats);
+  for (int64_t first = 0; first < shapes.frames; first += chunk) {
+    const float* part = latents.data() + static_cast<std::size_t>(first) * plane;
+    const auto outputs = run(decoder, "vae_decoder", {{"latents", part}}, stats);
+    quantize_frames(outputs.at("frames").data(), chunk, first, frames);
+    meter.advance("vae_decoder");
+  }
+  release("vae_decoder");
+  stats.totals.add(milliseconds_since(start));
+  return frames;
+}
+
+void Pipeline::run_stage(const std::string& name, uint64_t seed, RunStats& stats) {
+  const StageSpec& spec = bundle_.stage(name);
+  Stage& stage = acquire(name, stats);
+  std::vector<std::vector<float>> values;
+  NamedInputs inputs;
+  for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
+    values.emplace_back(spec.inputs[i].size());
+    normal(seed, static_cast<uint32_t>(i), values.back().size(), values.back().data());
+    inputs[spec.inputs[i].name] = values.back().data();
+  }
+  const auto start = Clock::now();
+  run(stage, name, inputs, stats);
+  stats.totals.add(milliseconds_since(start));
+  release(name);
+}
+
+std::map<std::string, std::string> Pipeline::etdumps() {
+  for (const auto& [name, stage] : loaded_) {
+    if (options_.record) etdumps_[name] = stage->take_etdump();
+  }
+  return etdumps_;
+}
+
+}  // namespace mobilevd

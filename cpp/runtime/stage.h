@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/bundle.h"
+
+namespace mobilevd {
+
+/// Values by tensor name, row-major float32 of the bundle's shape.
+using NamedInputs = std::map<std::string, const float*>;
+using NamedOutputs = std::map<std::string, std::vector<float>>;
+
+/// One loaded program of a bundle. Loading maps the file; destroying frees everything.
+/// Not thread-safe; two Stages of one process must not run at the same time either, since they
+/// share ExecuTorch's pool.
+class Stage {
+ public:
+  /// Loads `name`. Before anything is executed it checks required_ops and the program's backends
+  /// against what is registered (naming what is missing) and the shapes and dtypes of bundle.json
+  /// against the program's. With `record` ExecuTorch's profiler is on. Throws Error.
+  Stage(const Bundle& bundle, const std::string& name, bool record = false);
+  ~Stage();
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+
+  /// Runs once. `inputs` must hold every input of the spec. Throws Error when the program fails or
+  /// an output has a NaN or Inf, naming the stage and the output.
+  NamedOutputs run(const NamedInputs& inputs);
+
+  double load_ms() const;
+  double last_run_ms() const;  ///< of the program alone, without the checks around it
+
+  /// The profile of all runs so far (.etdp bytes for executorch.devtools.Inspector); empty when not
+  /// recording. Can be taken once.
+  std::string take_etdump();
+
+ private:
+  struct Loaded;
+  std::unique_ptr<Loaded> loaded_;
+};
+
+/// Throws Error naming the ops of `stage` that no library in this process registers.
+void check_required_ops(const StageSpec& stage);
+
+}  // namespace mobilevd

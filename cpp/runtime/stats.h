@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/bundle.h"
+
+namespace mobilevd {
+
+/// Durations of the same work done several times, in milliseconds.
+class Timings {
+ public:
+  void add(double ms) { values_.push_back(ms); }
+  std::size_t count() const { return values_.size(); }
+  double total() const;
+  double min() const { return percentile(0.0); }
+  double median() const;  ///< mean of the middle two for an even count
+  double p90() const { return percentile(0.9); }
+  double percentile(double share) const;  ///< nearest rank; 0 when there are none
+
+ private:
+  std::vector<double> values_;
+};
+
+struct StageStats {
+  Timings loads;
+  Timings runs;
+};
+
+/// What one or several runs took. Warm-up runs are not put in.
+struct RunStats {
+  std::map<std::string, StageStats> stages;
+  Timings totals;       ///< whole clips, from the decoded picture to the frames, loading included
+  int evaluations = 0;  ///< of the UNet, for one clip
+};
+
+/// The other facts of a result. Strings that are empty and options that are unset become null.
+struct RunInfo {
+  std::string tool = "mobilevd_runner";
+  std::string stage;  ///< set when only this stage ran, on random inputs
+  uint64_t seed = 0;
+  int steps = 0, threads = 0, warmup = 0, repeat = 1;
+  double verify_ms = 0.0;
+  std::string output;
+};
+
+/// The result JSON, one schema (version 1) for host, emulated and phone runs.
+std::string result_json(const Bundle& bundle, const RunStats& stats, const RunInfo& info);
+
+}  // namespace mobilevd
