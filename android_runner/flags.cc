@@ -1,0 +1,126 @@
+#include "flags.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include "runtime/error.h"
+#include "runtime/frames.h"
+
+namespace mobilevd {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr char kDescription[] =
+    "Turns a picture into a clip with an exported MobileVD bundle.\n"
+    "Example: mobilevd_runner --bundle bundles/mini --image photo.jpg --output clip.y4m --seed 7";
+
+[[noreturn]] void usage_error(const std::string& what) {
+  throw Error(what + " (see --help)", Error::Kind::kUsage);
+}
+
+void require_folder_of(const char* flag, const std::string& path) {
+  if (path.empty()) return;
+  fs::path target = fs::absolute(path);
+  if (!target.has_filename()) target = target.parent_path();
+  if (!fs::is_directory(target.parent_path())) {
+    usage_error(std::string(flag) + ": no folder " + target.parent_path().string());
+  }
+}
+
+void check(const Flags& flags) {
+  if (flags.list_ops || flags.version) return;
+  if (flags.bundle.empty()) usage_error("--bundle is required");
+  if (!fs::is_directory(flags.bundle)) usage_error("--bundle: no folder " + flags.bundle);
+  if (flags.stage.empty()) {
+    if (flags.image.empty()) usage_error("--image is required");
+    if (flags.output.empty()) usage_error("--output is required");
+    if (!fs::exists(flags.image)) usage_error("--image: no file " + flags.image);
+    frame_format(flags.output);
+  } else if (!flags.output.empty() || !flags.image.empty()) {
+    usage_error("--stage runs on random inputs and takes neither --image nor --output");
+  }
+  require_folder_of("--output", flags.output);
+  require_folder_of("--json", flags.json);
+  require_folder_of("--etdump", flags.etdump);
+}
+
+/// A flag whose value is a whole number of at least `min`; says so in one line when it is not.
+template <typename T>
+CLI::Option* add_whole(CLI::App& app, const std::string& name, T& value, uint64_t min,
+                       const std::string& help, uint64_t max = 1u << 30) {
+  const auto valid = [min, max](const std::string& text) -> std::string {
+    const bool digits =
+        !text.empty() && text.size() <= 20 &&
+        std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+    if (digits) {
+      try {
+        const uint64_t number = std::stoull(text);
+        if (number >= min && number <= max) return "";
+      } catch (const std::out_of_range&) {
+      }
+    }
+    return "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max) +
+           ", not " + text;
+  };
+  return app.add_option(name, value, help)->check(CLI::Validator(valid, "N"));
+}
+
+}  // namespace
+
+std::optional<Flags> parse_flags(int argc, char** argv) {
+  Flags flags;
+  int steps = 0;
+  double fps = 0.0;
+  double motion_bucket = 0.0;
+  double noise_aug = 0.0;
+  CLI::App app(kDescription, "mobilevd_runner");
+  app.add_option("--bundle", flags.bundle, "Folder that `mobilevd export` wrote");
+  app.add_option("--image", flags.image, "JPEG or PNG the clip starts from");
+  app.add_option("--output", flags.output, "CLIP.y4m, or a folder for frame_0000.png ...");
+  add_whole(app, "--seed", flags.seed, 0, "Seed of the noise (default 0)", UINT64_MAX);
+  add_whole(app, "--threads", flags.threads, 1, "Threads (default: the performance cores)", 1024);
+  add_whole(app, "--warmup", flags.warmup, 0, "Runs before the measured ones (default 0)");
+  add_whole(app, "--repeat", flags.repeat, 1,
+            "Measured runs (default 1); more keep the stages loaded if memory allows");
+  app.add_option("--stage", flags.stage,
+                 "Run only this stage, on random inputs of --seed, for timing");
+  app.add_option("--json", flags.json, "Write times, memory and settings to this file");
+  app.add_option("--etdump", flags.etdump,
+                 "Write ExecuTorch's profile: with --stage to this file, else to "
+                 "<stem>.<stage>.etdp beside it, one per stage");
+  add_whole(app, "--max-memory-mb", flags.max_memory_mb, 1,
+            "Refuse before loading when the estimate is above this");
+  auto* fps_flag = app.add_option("--fps", fps, "Frames a second, told to the model and the file");
+  auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..255");
+  auto* noise_flag = app.add_option("--noise-aug", noise_aug, "Noise added to the picture, 0.02");
+  auto* steps_flag = add_whole(app, "--steps", steps, 1, "Sampling steps", 1000);
+  app.add_option("--backend-lib", flags.backend_lib,
+                 "Shared library that registers a further ExecuTorch backend");
+  app.add_flag("--list-ops", flags.list_ops, "Print the registered ops and backends");
+  app.add_flag("--version", flags.version, "Print versions");
+  app.add_flag("--verbose", flags.verbose,
+               "Progress also when not on a terminal; ExecuTorch's log");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app.help();
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    std::string line = error.what();
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    usage_error(line);
+  }
+  if (steps_flag->count() > 0) flags.steps = steps;
+  if (fps_flag->count() > 0) flags.fps = fps;
+  if (motion_flag->count() > 0) flags.motion_bucket = motion_bucket;
+  if (noise_flag->count() > 0) flags.noise_aug = noise_aug;
+  check(flags);
+  return flags;
+}
+
+}  // namespace mobilevd
