@@ -17,3 +17,10 @@ function(mobilevd_install target folder)
   set_target_properties(${target} PROPERTIES INSTALL_RPATH "${_rpath}")
   install(TARGETS ${target} LIBRARY DESTINATION ${folder} RUNTIME DESTINATION ${folder})
 endfunction()
+
+# What Python must know before it loads anything compiled: mobilevd/_build_info.py.
+function(mobilevd_install_build_info)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/build_info.py.in
+                 ${CMAKE_CURRENT_BINARY_DIR}/_build_info.py @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/_build_info.py DESTINATION .)
+endfunction()

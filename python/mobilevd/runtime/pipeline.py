@@ -1,0 +1,151 @@
+"""The Python face of the C++ pipeline."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilevd import _runtime
+from mobilevd._runtime import Cancelled, Error
+
+__all__ = [
+    "Cancelled",
+    "Clip",
+    "Error",
+    "Pipeline",
+    "load_image",
+    "noise",
+    "ops_library",
+    "runner_path",
+]
+
+Image = bytes | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: ``frames`` uint8 [F, H, W, 3], ``fps``, and ``stats`` as the runner's JSON."""
+
+    frames: NDArray[np.uint8]
+    fps: float
+    stats: dict[str, Any]
+
+
+class Pipeline:
+    """A checked bundle, ready to make clips.
+
+    Parameters
+    ----------
+    bundle
+        Folder that ``mobilevd export`` wrote.
+    threads
+        Size of ExecuTorch's pool, which the whole process shares; 0 takes the performance cores.
+    verify
+        Compare every file with its sha256 first.
+    keep_loaded
+        Keep the stages in memory between clips instead of loading each when its turn comes.
+    max_memory_mb
+        Refuse a bundle whose estimated peak is above this; 0 for no limit.
+
+    Raises
+    ------
+    Error
+        The bundle is damaged, incomplete, or not for this runtime.
+    ValueError
+        An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        threads: int = 0,
+        *,
+        verify: bool = True,
+        keep_loaded: bool = False,
+        max_memory_mb: int = 0,
+    ) -> None:
+        self._native = _runtime.Pipeline(
+            os.fspath(bundle), threads, verify, keep_loaded, max_memory_mb
+        )
+
+    @property
+    def preset(self) -> str:
+        return self._native.preset
+
+    @property
+    def threads(self) -> int:
+        return self._native.threads
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height and width of its clips."""
+        return self._native.shape
+
+    def generate(
+        self,
+        image: Image,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        fps: float | None = None,
+        motion_bucket: float | None = None,
+        noise_aug: float | None = None,
+        progress: Callable[[str, int, int], bool | None] | None = None,
+    ) -> Clip:
+        """Make a clip from a JPEG or PNG, given as a path or as bytes.
+
+        ``progress(stage, done, total)`` is called after each program run; returning False stops
+        with :class:`Cancelled`, and an exception of its own is passed on. The same arguments give
+        the same frames, bit for bit, as ``mobilevd_runner`` on this machine.
+        """
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed}")
+        frames, stats = self._native.generate(
+            image,
+            seed,
+            steps=steps,
+            fps=fps,
+            motion_bucket=motion_bucket,
+            noise_aug=noise_aug,
+            progress=progress,
+        )
+        return Clip(frames, self._native.fps if fps is None else fps, json.loads(stats))
+
+
+def noise(seed: int, stream: int, shape: Sequence[int]) -> NDArray[np.float32]:
+    """N(0, 1) noise of the runtime's own generator (Philox4x32-10, Box-Muller).
+
+    Stream 0 is a clip's latents, 1 the picture's augmentation, 2 + i consistency step i.
+    """
+    return _runtime.noise(seed, stream, math.prod(shape)).reshape(tuple(shape))
+
+
+def load_image(image: Image, height: int, width: int) -> NDArray[np.float32]:
+    """Decode, rotate by EXIF, put over white, crop to the aspect ratio, resize: [3, H, W], 0..1.
+
+    The crop rule: the largest centred rectangle of the target's aspect ratio.
+    """
+    return _runtime.load_image(image, height, width)
+
+
+def _package_folder() -> Path:
+    # Beside the extension module: an editable install keeps the sources elsewhere.
+    return Path(_runtime.__file__).parent
+
+
+def ops_library() -> Path:
+    """libmobilevd_ops.so, which registers our ops with ExecuTorch. Exactly one per process."""
+    return _package_folder() / "lib" / "libmobilevd_ops.so"
+
+
+def runner_path() -> Path:
+    """The ``mobilevd_runner`` built with this package."""
+    return _package_folder() / "bin" / "mobilevd_runner"
