@@ -1,0 +1,67 @@
+#include "runtime/host.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "runtime/error.h"
+#include "runtime/threads.h"
+#include "scratch_folder.h"
+
+namespace mobilevd {
+namespace {
+
+class Host : public testing::ScratchFolder {
+ protected:
+  void put_below(const std::string& subfolder, const std::string& name, const std::string& text) {
+    std::filesystem::create_directories(folder_ / subfolder);
+    put(subfolder + "/" + name, text);
+  }
+  void core(int number, const char* kilohertz) {
+    put_below("cpu" + std::to_string(number) + "/cpufreq", "cpuinfo_max_freq", kilohertz);
+  }
+};
+
+TEST_F(Host, LittleCoresAreLeftOut) {
+  const int all = performance_core_count(path("none"));
+  EXPECT_GE(all, 1);
+  core(0, "1800000");  // below 80 % of the fastest
+  core(1, "3200000");
+  EXPECT_EQ(performance_core_count(folder_.string()), 1);
+  core(0, "2560000");  // exactly 80 %
+  EXPECT_EQ(performance_core_count(folder_.string()), std::min(all, 2));
+}
+
+TEST_F(Host, ThreadsAreSetAndKeptWhileAStageLives) {
+  EXPECT_EQ(set_threads(2), 2);
+  EXPECT_EQ(set_threads(1), 1);
+  {
+    const StageLease stage;
+    EXPECT_EQ(set_threads(1), 1);
+    EXPECT_NE(testing::error_of([] { set_threads(2); }).find("release it first"),
+              std::string::npos);
+  }
+  EXPECT_EQ(set_threads(2), 2);
+  EXPECT_NE(testing::error_of([] { set_threads(-1); }).find("between 1"), std::string::npos);
+}
+
+TEST_F(Host, HottestCpuZone) {
+  EXPECT_FALSE(cpu_temperature_c(folder_.string()).has_value());
+  put_below("thermal_zone0", "type", "battery\n");
+  put_below("thermal_zone0", "temp", "90000\n");
+  put_below("thermal_zone1", "type", "cpu-1-0\n");
+  put_below("thermal_zone1", "temp", "41500\n");
+  put_below("thermal_zone2", "type", "soc-thermal\n");
+  put_below("thermal_zone2", "temp", "40000\n");
+  EXPECT_DOUBLE_EQ(cpu_temperature_c(folder_.string()).value(), 41.5);
+}
+
+TEST_F(Host, PeakMemoryGrowsWithUse) {
+  const double before = peak_rss_mb();
+  EXPECT_GT(before, 1.0);
+  const std::string big(64 << 20, 'x');
+  EXPECT_GT(peak_rss_mb(), before + 32.0) << big.size();
+}
+
+}  // namespace
+}  // namespace mobilevd

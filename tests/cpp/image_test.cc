@@ -1,0 +1,110 @@
+#include "runtime/image.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#include <stb/stb_image_write.h>
+#pragma GCC diagnostic pop
+
+#include "runtime/error.h"
+#include "runtime/resize.h"
+#include "scratch_folder.h"
+
+namespace mobilevd {
+namespace {
+
+// Not inlined: GCC 12 otherwise warns of a branch of stb that small images never take.
+[[gnu::noinline]] std::string png(int width, int height, int channels,
+                                  const std::vector<uint8_t>& pixels) {
+  std::string bytes;
+  stbi_write_png_to_func(
+      [](void* context, void* data, int size) {
+        static_cast<std::string*>(context)->append(static_cast<char*>(data),
+                                                   static_cast<std::size_t>(size));
+      },
+      &bytes, width, height, channels, pixels.data(), width * channels);
+  return bytes;
+}
+
+RgbImage decode(const std::string& bytes) {
+  return decode_image(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), "test");
+}
+
+TEST(Crop, LargestCentredRectangleOfTheAspectRatio) {
+  const auto expect = [](const Crop& crop, int x, int y, int width, int height) {
+    EXPECT_EQ(crop.x, x);
+    EXPECT_EQ(crop.y, y);
+    EXPECT_EQ(crop.width, width);
+    EXPECT_EQ(crop.height, height);
+  };
+  expect(centre_crop(640, 427, 64, 64), 106, 0, 427, 427);
+  expect(centre_crop(427, 640, 64, 64), 0, 106, 427, 427);
+  expect(centre_crop(640, 427, 1024, 576), 0, 33, 640, 360);
+  expect(centre_crop(1024, 576, 1024, 576), 0, 0, 1024, 576);
+  expect(centre_crop(1, 1, 1024, 576), 0, 0, 1, 1);
+  expect(centre_crop(3, 1000, 1000, 1), 0, 499, 3, 1);
+}
+
+TEST(Decode, AlphaGoesOverWhite) {
+  const auto image = decode(png(3, 1, 4, {10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 200, 128}));
+  EXPECT_EQ(image.pixels, (std::vector<uint8_t>{10, 20, 30, 255, 255, 255, 127, 177, 227}));
+}
+
+TEST(Decode, GreyBecomesRgb) {
+  EXPECT_EQ(decode(png(1, 1, 1, {77})).pixels, (std::vector<uint8_t>{77, 77, 77}));
+}
+
+TEST(Decode, BadBytesAreNamed) {
+  const std::string good = png(5, 4, 3, std::vector<uint8_t>(60, 9));
+  EXPECT_NE(testing::error_of([] { decode(""); }).find("neither JPEG nor PNG"), std::string::npos);
+  EXPECT_NE(testing::error_of([] { decode("GIF89a..."); }).find("neither"), std::string::npos);
+  for (std::size_t size = 8; size < good.size(); ++size) {
+    EXPECT_NE(testing::error_of([&] { decode(good.substr(0, size)); }).find("truncated"),
+              std::string::npos)
+        << size;
+  }
+  std::string flipped = good;
+  flipped[flipped.size() / 2] ^= 1;
+  EXPECT_NE(testing::error_of([&] { decode(flipped); }).find("damaged"), std::string::npos);
+}
+
+TEST(Resize, SameSizeIsExact) {
+  const float in[6] = {0.0f, 0.25f, 1.0f, 0.5f, 0.75f, 0.125f};
+  float out[6];
+  resize_plane(in, 2, 3, out, 2, 3);
+  EXPECT_EQ(std::memcmp(in, out, sizeof in), 0);
+}
+
+TEST(Resize, KeepsConstantsAndAverages) {
+  std::vector<float> in(37 * 23, 0.3f);
+  std::vector<float> out(8 * 8);
+  resize_plane(in.data(), 37, 23, out.data(), 8, 8);
+  for (const float value : out) EXPECT_NEAR(value, 0.3f, 1e-6f);
+  // A fine checkerboard shrinks to grey: the filter is wide enough not to alias.
+  std::vector<float> board(64 * 64);
+  for (std::size_t i = 0; i < board.size(); ++i) board[i] = (i + i / 64) % 2 == 0 ? 0.0f : 1.0f;
+  resize_plane(board.data(), 64, 64, out.data(), 8, 8);
+  for (const float value : out) EXPECT_NEAR(value, 0.5f, 0.01f);
+}
+
+TEST(CropAndResize, PlanesAndRange) {
+  RgbImage image;
+  image.width = 4;
+  image.height = 2;
+  for (int i = 0; i < 8; ++i) {
+    image.pixels.push_back(static_cast<uint8_t>(i % 4 == 0 ? 255 : 0));
+    image.pixels.push_back(255);
+    image.pixels.push_back(0);
+  }
+  const auto planes = crop_and_resize(image, {1, 0, 2, 2}, 2, 2);
+  EXPECT_EQ(planes, (std::vector<float>{0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0}));
+}
+
+}  // namespace
+}  // namespace mobilevd

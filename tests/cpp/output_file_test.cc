@@ -1,0 +1,66 @@
+#include "runtime/output_file.h"
+
+#include <sys/resource.h>
+
+#include <csignal>
+
+#include "scratch_folder.h"
+
+namespace mobilevd {
+namespace {
+
+using OutputFileTest = testing::ScratchFolder;
+
+TEST_F(OutputFileTest, AppearsOnCommitOnly) {
+  {
+    OutputFile file(path("a"));
+    file.write("xyz", 3);
+    EXPECT_FALSE(std::filesystem::exists(path("a")));
+    file.commit();
+  }
+  EXPECT_EQ(get("a"), "xyz");
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(OutputFileTest, AbandonedLeavesTheOldOne) {
+  put("a", "old");
+  {
+    OutputFile file(path("a"));
+    file.write("new", 3);
+  }
+  EXPECT_EQ(get("a"), "old");
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(OutputFileTest, FollowsALinkInsteadOfReplacingIt) {
+  std::filesystem::create_directory(path("sub"));
+  put("sub/real", "old");
+  std::filesystem::create_symlink("sub/real", path("link"));
+  write_file(path("link"), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(path("link")));
+  EXPECT_EQ(get("sub/real"), "new");
+}
+
+TEST_F(OutputFileTest, FullDeviceAndMissingFolderAreErrors) {
+  EXPECT_NE(testing::error_of([] { write_file("/dev/full", "x"); }).find("No space left"),
+            std::string::npos);
+  EXPECT_NE(testing::error_of([&] { write_file(path("none/a"), "x"); }).find("No such file"),
+            std::string::npos);
+}
+
+TEST_F(OutputFileTest, FileSizeLimitLeavesNothing) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old_limit{};
+  getrlimit(RLIMIT_FSIZE, &old_limit);
+  rlimit limit = old_limit;
+  limit.rlim_cur = 1000;
+  setrlimit(RLIMIT_FSIZE, &limit);
+  const std::string message =
+      testing::error_of([&] { write_file(path("a"), std::string(5000, 'x')); });
+  setrlimit(RLIMIT_FSIZE, &old_limit);
+  EXPECT_NE(message.find("File too large"), std::string::npos) << message;
+  EXPECT_EQ(entries(), 0u);
+}
+
+}  // namespace
+}  // namespace mobilevd
