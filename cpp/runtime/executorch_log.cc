@@ -27,7 +27,7 @@ void emit(et_timestamp_t /*timestamp*/, et_pal_log_level_t level, const char* fi
 
 void capture_executorch_log(bool echo) {
   echo_log = echo;
-  executorch::runtime::register_pal(executorch::runtime::PalImpl::create(emit, __FILE__));
+  executorch::runtime::register_pal(executorch::runtime::PalImpl::create(emit, "mobilevd"));
 }
 
 std::string last_executorch_error() {

@@ -1,0 +1,217 @@
+"""Bad input: one clear line, exit code 1 or 2, nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from mobilevd.runtime import Error, Pipeline, runner_path
+
+
+def check_refused(result: subprocess.CompletedProcess[str], code: int, text: str) -> None:
+    assert result.returncode == code, result.stderr
+    assert text in result.stderr
+    assert result.stderr.startswith("mobilevd_runner: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--threads", "0"], "--threads: must be a whole number from 1"),
+        (["--threads", "-2"], "not -2"),
+        (["--seed", "-1"], "--seed: must be a whole number from 0"),
+        (["--seed", "1.5"], "not 1.5"),
+        (["--seed", str(2**64)], "18446744073709551615"),
+        (["--steps", "0"], "--steps: must be a whole number from 1"),
+        (["--steps", "1001"], "to 1000"),
+        (["--repeat", "0"], "--repeat"),
+        (["--max-memory-mb", "0"], "--max-memory-mb"),
+        (["--fps", "fast"], "--fps"),
+        (["--fps", "0"], "fps must be between 1"),
+        (["--fps", "nan"], "fps must be between 1"),
+        (["--noise-aug", "-1"], "noise-aug must be between 0"),
+        (["--motion-bucket", "1e9"], "motion-bucket must be between 0"),
+        (["--stage", "nope"], "takes neither"),
+        (["--bundle", "/no/where"], "no folder /no/where"),
+        (["--image", "/no/photo.jpg"], "no file /no/photo.jpg"),
+        (["--output", "/no/where/clip.y4m"], "no folder /no/where"),
+        (["--output", "clip.mp4"], "mobilevd generate"),
+        (["--json", "/no/where/result.json"], "no folder /no/where"),
+        (["--etdump", "/no/where/trace"], "no folder /no/where"),
+        (["--frobnicate"], "--frobnicate"),
+        (["--seed"], "--seed"),
+    ],
+)
+def test_bad_flags_exit_2(runner, bundle, photo, tmp_path, flags, text):
+    good = {"--bundle": bundle, "--image": photo, "--output": tmp_path / "clip"}
+    good.pop(flags[0], None)
+    check_refused(runner(*(x for pair in good.items() for x in pair), *flags), 2, text)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--bundle", "--image", "--output"])
+def test_missing_flags_exit_2(runner, bundle, photo, tmp_path, flag):
+    flags = {"--bundle": bundle, "--image": photo, "--output": tmp_path / "clip"}
+    del flags[flag]
+    check_refused(runner(*(x for pair in flags.items() for x in pair)), 2, f"{flag} is required")
+
+
+def check_both_refuse(runner, folder: Path, photo: Path, tmp_path: Path, text: str) -> None:
+    output = tmp_path / "clip"
+    result = runner("--bundle", folder, "--image", photo, "--output", output)
+    check_refused(result, 1, text)
+    assert not output.exists()
+    with pytest.raises(Error) as caught:
+        Pipeline(folder).generate(photo)
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(runner, edited_bundle, photo, tmp_path):
+    folder = edited_bundle(lambda bundle: None)
+    (folder / "unet.pte").unlink()
+    check_both_refuse(runner, folder, photo, tmp_path, "unet.pte is missing")
+
+
+def test_wrong_sha256(runner, edited_bundle, photo, tmp_path):
+    folder = edited_bundle(lambda bundle: None)
+    program = bytearray((folder / "unet.pte").read_bytes())
+    program[len(program) // 2] ^= 1
+    (folder / "unet.pte").write_bytes(program)
+    check_both_refuse(runner, folder, photo, tmp_path, "unet.pte does not have the sha256")
+
+
+def test_wrong_size(runner, edited_bundle, photo, tmp_path):
+    folder = edited_bundle(lambda bundle: None)
+    with (folder / "unet.pte").open("ab") as program:
+        program.write(b"x")
+    check_both_refuse(runner, folder, photo, tmp_path, "bundle.json says")
+
+
+def test_unknown_schema_version(runner, edited_bundle, photo, tmp_path):
+    folder = edited_bundle(lambda bundle: bundle.update(schema_version=2))
+    check_both_refuse(runner, folder, photo, tmp_path, "schema_version 2, this runtime reads 1")
+
+
+def test_other_executorch(runner, edited_bundle, photo, tmp_path):
+    folder = edited_bundle(lambda bundle: bundle.update(executorch_version="2.0.0"))
+    check_both_refuse(runner, folder, photo, tmp_path, "exported with ExecuTorch 2.0.0")
+
+
+def test_missing_op_is_named(runner, edited_bundle, photo, tmp_path):
+    folder = edited_bundle(
+        lambda bundle: bundle["stages"]["unet"]["required_ops"].append("mobilevd::warp.out")
+    )
+    text = "stage 'unet' needs ops that no library here registers: mobilevd::warp.out"
+    check_both_refuse(runner, folder, photo, tmp_path, text)
+
+
+def test_shapes_that_differ_from_the_program(runner, edited_bundle, photo, tmp_path):
+    def other_encoder_size(bundle):
+        bundle["stages"]["image_encoder"]["inputs"][0]["shape"] = [1, 3, 9, 9]
+
+    folder = edited_bundle(other_encoder_size)
+    check_both_refuse(runner, folder, photo, tmp_path, "tensor 'image' of bundle.json and of")
+
+
+def test_a_program_that_is_none(runner, edited_bundle, photo, tmp_path):
+    def replace(bundle):
+        bundle["files"]["unet.pte"] = {"bytes": 4, "sha256": hashlib.sha256(b"none").hexdigest()}
+
+    folder = edited_bundle(replace)
+    (folder / "unet.pte").write_bytes(b"none")
+    check_both_refuse(runner, folder, photo, tmp_path, "unet.pte is no ExecuTorch program")
+
+
+def test_no_bundle_there(runner, photo, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    check_both_refuse(runner, empty, photo, tmp_path, "bundle.json: No such file")
+
+
+def test_nan_names_the_stage(runner, nan_bundle, photo, tmp_path):
+    check_both_refuse(runner, nan_bundle, photo, tmp_path, "stage 'unet' gave NaN or Inf")
+
+
+def test_too_little_memory(runner, bundle, photo, tmp_path):
+    output = tmp_path / "clip"
+    flags = ("--bundle", bundle, "--image", photo, "--output", output)
+    check_refused(runner(*flags, "--max-memory-mb", 3), 1, "needs about")
+    assert runner(*flags, "--max-memory-mb", 2000).returncode == 0
+    with pytest.raises(Error, match="more than the allowed 3 MB"):
+        Pipeline(bundle, max_memory_mb=3)
+
+
+def test_truncated_image(runner, bundle, photo, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(photo.read_bytes()[:5000])
+    result = runner("--bundle", bundle, "--image", cut, "--output", tmp_path / "clip")
+    check_refused(result, 1, f"image {cut} is truncated or damaged")
+    assert os.listdir(tmp_path) == ["cut.jpg"]
+
+
+def test_full_device(runner, bundle, photo, tmp_path):
+    full = tmp_path / "clip.y4m"
+    full.symlink_to("/dev/full")
+    result = runner("--bundle", bundle, "--image", photo, "--output", full)
+    check_refused(result, 1, "No space left on device")
+    assert full.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["clip.y4m", "clip"])
+def test_file_too_large_keeps_the_old_clip(bundle, photo, tmp_path, name):
+    """As on a full disk: writing stops in the middle."""
+    output = tmp_path / name
+    arguments = [runner_path(), "--bundle", bundle, "--image", photo, "--output", output]
+    subprocess.run(arguments, check=True)
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+    limited = subprocess.run(
+        [*arguments, "--seed", "9"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)),
+        capture_output=True,
+        text=True,
+    )
+    check_refused(limited, 1, "File too large")
+    assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root")
+def test_full_disk(runner, bundle, photo, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("this sandbox does not allow mounting a tmpfs")
+    try:
+        result = runner("--bundle", bundle, "--image", photo, "--output", disk / "clip.y4m")
+        check_refused(result, 1, "No space left on device")
+        assert os.listdir(disk) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"seed": -1}, "seed must be"),
+        ({"seed": 2**64}, "seed must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"fps": 0.5}, "fps must be"),
+        ({"fps": float("nan")}, "fps must be"),
+        ({"motion_bucket": -1}, "motion-bucket must be"),
+    ],
+)
+def test_bad_arguments_are_value_errors(bundle, photo, arguments, text):
+    with pytest.raises(ValueError, match=text):
+        Pipeline(bundle).generate(photo, **arguments)
+
+
+def test_bad_threads(bundle):
+    with pytest.raises(ValueError, match="threads must be"):
+        Pipeline(bundle, threads=-1)
