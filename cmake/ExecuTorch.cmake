@@ -5,7 +5,7 @@
 #   mobilevd::et_etdump    the profiler (may be empty: then MOBILEVD_HAS_ETDUMP is OFF)
 #
 # The wheel exports `executorch::...` shared libraries; an ExecuTorch built from source (Android)
-# exports bare names of static libraries that must be linked whole.
+# exports bare names of static libraries, see ExecuTorchStatic.cmake.
 
 # Take the package from the prefix path, else from the Python that builds us.
 find_package(executorch 1.5 CONFIG QUIET)
@@ -57,25 +57,7 @@ if(TARGET executorch::runtime)
     target_link_libraries(mobilevd_et_etdump INTERFACE executorch::etdump)
   endif()
 else()
-  # Names of ExecuTorch 1.5's own install. Registrations live in static initialisers, so those
-  # archives are linked whole, once, into the shared library that links mobilevd::et_backends.
-  set(MOBILEVD_EXECUTORCH_VERSION ${executorch_VERSION})
-  target_link_libraries(mobilevd_et_runtime INTERFACE executorch extension_module_static
-                        extension_tensor extension_data_loader extension_flat_tensor)
-  if(TARGET extension_threadpool)
-    target_link_libraries(mobilevd_et_runtime INTERFACE extension_threadpool)
-    target_compile_definitions(mobilevd_et_runtime INTERFACE ET_USE_THREADPOOL)
-  endif()
-  foreach(_name optimized_native_cpu_ops_lib xnnpack_backend vulkan_backend qnn_executorch_backend)
-    if(TARGET ${_name})
-      target_link_libraries(mobilevd_et_backends INTERFACE "$<LINK_LIBRARY:WHOLE_ARCHIVE,${_name}>")
-    endif()
-  endforeach()
-  if(TARGET etdump)
-    set(MOBILEVD_HAS_ETDUMP ON)
-    target_compile_definitions(mobilevd_et_etdump INTERFACE ET_EVENT_TRACER_ENABLED)
-    target_link_libraries(mobilevd_et_etdump INTERFACE etdump)
-  endif()
+  include(cmake/ExecuTorchStatic.cmake)
 endif()
 string(REGEX MATCH "^[0-9]+\\.[0-9]+\\.[0-9]+" MOBILEVD_EXECUTORCH_VERSION
        "${MOBILEVD_EXECUTORCH_VERSION}")

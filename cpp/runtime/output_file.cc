@@ -22,25 +22,30 @@ std::string temporary_name(const std::string& path) {
   return (target.parent_path() / hidden).string();
 }
 
-OutputFile::OutputFile(const std::string& path) : path_(path) {
-  // A rename would replace a link or a device, so a link is followed first.
-  std::error_code ignored;
-  const fs::path real = fs::weakly_canonical(path, ignored);
-  const std::string target = ignored ? path : real.string();
+namespace {
+
+/// An open file for names that stand for something else than a file, else -1: the standard streams
+/// (opening them anew would lose their position) and existing devices and pipes.
+int open_directly(const std::string& path) {
+  if (path == "/dev/stdout") return ::dup(STDOUT_FILENO);
+  if (path == "/dev/stderr") return ::dup(STDERR_FILENO);
   struct stat info{};
-  const bool direct = ::stat(target.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
-  if (!direct) {
-    path_ = target;
-    temporary_ = temporary_name(target);
-  }
-  const int flags = direct ? O_WRONLY : O_WRONLY | O_CREAT | O_TRUNC;
-  file_ = ::open((direct ? path_ : temporary_).c_str(), flags | O_CLOEXEC, 0666);
-  if (file_ < 0) {
-    const int reason = errno;
-    temporary_.clear();
-    errno = reason;
-    fail("create");
-  }
+  if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return -1;
+  return ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const std::string& path) : path_(path), file_(open_directly(path)) {
+  if (file_ >= 0) return;
+  // A rename would replace a link, so it is followed first.
+  std::error_code unresolved;
+  const fs::path target = fs::weakly_canonical(path, unresolved);
+  if (!unresolved) path_ = target.string();
+  const std::string name = temporary_name(path_);
+  file_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file_ < 0) fail("create");
+  temporary_ = name;
 }
 
 OutputFile::~OutputFile() {

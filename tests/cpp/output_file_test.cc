@@ -1,8 +1,10 @@
 #include "runtime/output_file.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 
 #include <csignal>
+#include <cstdio>
 
 #include "scratch_folder.h"
 
@@ -39,6 +41,22 @@ TEST_F(OutputFileTest, FollowsALinkInsteadOfReplacingIt) {
   write_file(path("link"), "new");
   EXPECT_TRUE(std::filesystem::is_symlink(path("link")));
   EXPECT_EQ(get("sub/real"), "new");
+}
+
+TEST_F(OutputFileTest, StandardOutputIsContinuedNotReplaced) {
+  std::fflush(stdout);
+  const int old = ::dup(STDOUT_FILENO);
+  const int file = ::open(path("log").c_str(), O_WRONLY | O_CREAT, 0666);
+  ::dup2(file, STDOUT_FILENO);
+  const bool written = ::write(STDOUT_FILENO, "a", 1) == 1;
+  write_file("/dev/stdout", "b");
+  const bool more = ::write(STDOUT_FILENO, "c", 1) == 1;
+  ::dup2(old, STDOUT_FILENO);
+  ::close(file);
+  ::close(old);
+  EXPECT_TRUE(written && more);
+  EXPECT_EQ(get("log"), "abc");
+  EXPECT_EQ(entries(), 1u);
 }
 
 TEST_F(OutputFileTest, FullDeviceAndMissingFolderAreErrors) {
