@@ -1,0 +1,146 @@
+"""The kernels as torch operators: `torch.ops.mobilevd.temporal_attention` and `.out`.
+
+Importing this module registers them: a CPU implementation (the C++ kernel), a fake one (shapes
+only, for torch.export and torch.compile), and gradients, which recompute the attention in torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilevd import _kernels
+
+MAX_FRAMES = 32
+HEAD_DIMS = range(8, 129, 8)
+
+_library = torch.library.Library("mobilevd", "FRAGMENT")
+_library.define(
+    "temporal_attention(Tensor q, Tensor k, Tensor v, int num_heads, float? scale=None) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+# The form ExecuTorch's memory planning asks for. torch cannot functionalize a custom operator that
+# returns its argument, so models call the functional one.
+_library.define(
+    "temporal_attention.out(Tensor q, Tensor k, Tensor v, int num_heads, float? scale=None, *, "
+    "Tensor(a!) out) -> Tensor(a!)",
+)
+
+temporal_attention = torch.ops.mobilevd.temporal_attention.default
+temporal_attention_out = torch.ops.mobilevd.temporal_attention.out
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> None:
+    """What torch can see without data; the binding checks the rest."""
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if x.dtype not in (torch.float32, torch.float16):
+            raise TypeError(f"{name}: expected float32 or float16, got {x.dtype}")
+        if x.dtype != q.dtype:
+            raise TypeError(f"{name}: expected the dtype of q, {q.dtype}, got {x.dtype}")
+        if x.dim() != 4:
+            raise ValueError(
+                f"{name}: expected 4 dimensions [batch, frames, positions, heads * head_dim], "
+                f"got {tuple(x.shape)}"
+            )
+    if k.shape != q.shape:
+        raise ValueError(f"k: expected the shape of q, {tuple(q.shape)}, got {tuple(k.shape)}")
+    if v.shape[:3] != q.shape[:3]:
+        raise ValueError(
+            f"v: expected batch, frames and positions of q, {tuple(q.shape)}, got {tuple(v.shape)}"
+        )
+    if num_heads < 1:
+        raise ValueError(f"num_heads: expected at least 1, got {num_heads}")
+    if not 1 <= q.shape[1] <= MAX_FRAMES:
+        raise ValueError(f"q: expected 1 to {MAX_FRAMES} frames, got {tuple(q.shape)}")
+    for name, x in (("q", q), ("v", v)):
+        width = x.shape[3]
+        if width % num_heads or width // num_heads not in HEAD_DIMS:
+            raise ValueError(
+                f"{name}: expected a last dimension of num_heads = {num_heads} times a head_dim "
+                f"of 8..128 in steps of 8, got {width}"
+            )
+
+
+@torch.library.impl(_library, "temporal_attention.out", "CPU")
+def _temporal_attention_out_cpu(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    num_heads: int,
+    scale: float | None = None,
+    *,
+    out: Tensor,
+) -> Tensor:
+    arrays = []
+    for name, x in (("q", q), ("k", k), ("v", v), ("out", out)):
+        if x.dtype == torch.bfloat16:  # numpy has no such dtype
+            raise TypeError(f"{name}: expected float32 or float16, got {x.dtype}")
+        if x.device.type != "cpu":
+            raise TypeError(f"{name}: expected a CPU tensor, got one on {x.device}")
+        arrays.append(x.detach().numpy())
+    _kernels.temporal_attention(*arrays, num_heads, scale)
+    return out
+
+
+@torch.library.impl(_library, "temporal_attention", "CPU")
+def _temporal_attention_cpu(
+    q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None
+) -> Tensor:
+    out = torch.empty(v.shape, dtype=v.dtype)
+    return _temporal_attention_out_cpu(q, k, v, num_heads, scale, out=out)
+
+
+@torch.library.register_fake("mobilevd::temporal_attention", lib=_library)
+def _temporal_attention_fake(
+    q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None
+) -> Tensor:
+    _check(q, k, v, num_heads)
+    return torch.empty_like(v, memory_format=torch.contiguous_format)
+
+
+@torch.library.register_fake("mobilevd::temporal_attention.out", lib=_library)
+def _temporal_attention_out_fake(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    num_heads: int,
+    scale: float | None = None,
+    *,
+    out: Tensor,
+) -> Tensor:
+    _check(q, k, v, num_heads)
+    if out.shape != v.shape or out.dtype != v.dtype:
+        raise ValueError(f"out: expected the shape and dtype of v, {tuple(v.shape)} {v.dtype}")
+    return out
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    q, k, v, ctx.num_heads, ctx.scale = inputs
+    ctx.save_for_backward(q, k, v)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    """Gradients of softmax(scale q k^T) v from q, k, v again, in float32: the kernel keeps no
+    weights. Written in differentiable torch, so that gradient penalties work, too."""
+    heads = ctx.num_heads
+
+    def split(x: Tensor) -> Tensor:  # [B, F, S, H*d] -> [B, S, H, F, d]
+        return x.float().unflatten(3, (heads, -1)).permute(0, 2, 3, 1, 4)
+
+    def join(x: Tensor, like: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2, 4).flatten(3).to(like.dtype)
+
+    q, k, v = ctx.saved_tensors
+    qh, kh, vh, gh = split(q), split(k), split(v), split(grad)
+    scale = qh.shape[-1] ** -0.5 if ctx.scale is None else ctx.scale
+    p = torch.softmax(scale * (qh @ kh.mT), dim=-1)
+    dp = gh @ vh.mT
+    ds = scale * p * (dp - (dp * p).sum(-1, keepdim=True))
+    return join(ds @ kh, q), join(ds.mT @ qh, k), join(p.mT @ gh, v), None, None
+
+
+torch.library.register_autograd(
+    "mobilevd::temporal_attention", _backward, setup_context=_save_for_backward, lib=_library
+)
