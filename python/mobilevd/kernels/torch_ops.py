@@ -73,14 +73,14 @@ def _temporal_attention_out_cpu(
     *,
     out: Tensor,
 ) -> Tensor:
-    arrays = []
+    arrays = {}
     for name, x in (("q", q), ("k", k), ("v", v), ("out", out)):
         if x.dtype == torch.bfloat16:  # numpy has no such dtype
             raise TypeError(f"{name}: expected float32 or float16, got {x.dtype}")
         if x.device.type != "cpu":
             raise TypeError(f"{name}: expected a CPU tensor, got one on {x.device}")
-        arrays.append(x.detach().numpy())
-    _kernels.temporal_attention(*arrays, num_heads, scale)
+        arrays[name] = x.detach().numpy()
+    _kernels.temporal_attention(**arrays, num_heads=num_heads, scale=scale)
     return out
 
 
