@@ -105,7 +105,7 @@ def _candidates(
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, frames, positions, channels, generator=generator) for _ in range(3))
     out = torch.empty_like(v)
-    arrays = {"q": q.numpy(), "k": k.numpy(), "v": v.numpy(), "out": out.numpy()}
+    q_array, k_array, v_array, out_array = q.numpy(), k.numpy(), v.numpy(), out.numpy()
 
     def heads_first(x: torch.Tensor) -> torch.Tensor:  # [F, S, H*d] -> [S, H, F, d], strided
         return x.view(frames, positions, heads, head_dim).permute(1, 2, 0, 3)
@@ -124,7 +124,7 @@ def _candidates(
         )
 
     def ours() -> None:
-        _kernels.temporal_attention(**arrays, num_heads=heads)
+        _kernels.temporal_attention(q_array, k_array, v_array, out_array, heads)
 
     return {"ours": ours, "torch_permute": torch_permute, "torch_strided": torch_strided}
 

@@ -144,3 +144,5 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, Non
 torch.library.register_autograd(
     "mobilevd::temporal_attention", _backward, setup_context=_save_for_backward, lib=_library
 )
+# Under bfloat16 autocast the inputs arrive as bfloat16, which the kernel does not store.
+torch.library.register_autocast("mobilevd::temporal_attention", "cpu", torch.float32, lib=_library)

@@ -104,6 +104,13 @@ def test_compile_without_graph_breaks():
     assert x[0].grad is not None
 
 
+def test_autocast_computes_in_float32():
+    x = tensors()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = op(*(t.bfloat16() for t in x), 3)
+    assert out.dtype == torch.float32
+
+
 def test_meta_tensors_give_shapes():
     q, k, v = (x.to("meta") for x in tensors())
     assert op(q, k, v, 3).shape == v.shape
