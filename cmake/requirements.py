@@ -3,8 +3,9 @@
 import re
 import sys
 import tomllib
+from pathlib import Path
 
-project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
 
 
@@ -13,8 +14,13 @@ def expand(requirements: list[str]) -> list[str]:
     lines = []
     for line in requirements:
         own = re.fullmatch(r"mobilevd\[(.*)\]", line)
-        lines += sum((expand(extras[e.strip()]) for e in own[1].split(",")), []) if own else [line]
+        if own:
+            for extra in own[1].split(","):
+                lines += expand(extras[extra.strip()])
+        else:
+            lines.append(line)
     return lines
 
 
-print("\n".join(expand([*project["dependencies"], *sum((extras[e] for e in sys.argv[1:]), [])])))
+wanted = [f"mobilevd[{extra}]" for extra in sys.argv[1:]]
+print("\n".join(expand(project["dependencies"] + wanted)))

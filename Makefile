@@ -1,0 +1,92 @@
+# make demo: a photograph becomes a clip.   make test: everything that is checked.
+# Both set up what they need: .venv, the C++ build, the exported mini.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+# A package index for torch alone, where the default one has no CPU build of the pinned version:
+# make TORCH_INDEX=https://... demo
+TORCH_INDEX ?=
+JOBS ?= $(shell nproc)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+BUILD = $(shell $(BIN)/python -c 'import sys; print("build/" + sys.implementation.cache_tag)')
+MINI := build/bundles/mini
+CPP_SOURCES := CMakeLists.txt pyproject.toml \
+  $(shell find cmake cpp kernels android_runner tests/cpp -type f 2>/dev/null)
+EXPORT_SOURCES := python/mobilevd/presets.py \
+  $(shell find python/mobilevd/models python/mobilevd/export python/mobilevd/compress \
+    python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
+CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
+
+.PHONY: help demo test lint format bench bundle install clean
+help:
+	@echo "make demo     photograph -> out/demo/clip.mp4, contact_sheet.png, result.json"
+	@echo "make test     lint, pytest, ctest"
+	@echo "make bench    the kernels against their peers"
+	@echo "make bundle   export the shipped mini to $(MINI)"
+	@echo "make format   ruff and clang-format, in place"
+
+# torch first: an unpinned range, or executorch's own, may bring a CUDA build of several GB.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install "pip>=24"
+	$(PIP) install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) install executorch==1.5.1
+	@touch $@
+
+$(VENV)/.requirements: $(VENV)/.torch pyproject.toml
+	$(PIP) install "scikit-build-core>=0.11" "pybind11>=3" "cmake>=3.28" ninja
+	$(BIN)/python cmake/requirements.py dev > $(VENV)/requirements.txt
+	$(PIP) install -r $(VENV)/requirements.txt
+	@touch $@
+
+# Editable: Python sources are used where they are; C++ is built in build/ and reused.
+$(VENV)/.built: $(VENV)/.requirements $(CPP_SOURCES)
+	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PATH="$(abspath $(BIN)):$$PATH" \
+	  $(PIP) install --no-build-isolation --no-deps -e . -Ccmake.define.MOBILEVD_TESTS=ON
+	@touch $@
+
+install: $(VENV)/.built
+
+bundle: $(MINI)/bundle.json
+$(MINI)/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
+	@mkdir -p $(dir $(MINI))
+	$(BIN)/mobilevd export --model mini -o $(MINI)
+
+demo: out/demo/clip.mp4
+	@echo "out/demo: clip.mp4, contact_sheet.png, result.json"
+
+# The photograph is one that training never saw (training/data/photographs.py).
+out/demo/clip.mp4: $(MINI)/bundle.json
+	@mkdir -p out/demo
+	$(BIN)/python -c 'import shutil; \
+	  from mobilevd.training.data.photographs import HELD_OUT, package_file; \
+	  shutil.copy(package_file(*HELD_OUT[0]), "out/demo/photo.jpg")'
+	$(BIN)/mobilevd_runner --bundle $(MINI) --image out/demo/photo.jpg --seed 7 \
+	  --output out/demo/frames --json out/demo/result.json
+	$(BIN)/mobilevd encode out/demo/frames -o $@ --fps 7 --image out/demo/photo.jpg \
+	  --contact-sheet out/demo/contact_sheet.png
+
+lint: $(VENV)/.built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FORMATTED)
+
+format: $(VENV)/.requirements
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+	$(BIN)/clang-format -i $(CPP_FORMATTED)
+
+test: lint $(MINI)/bundle.json
+	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+bench: $(VENV)/.built
+	$(BIN)/mobilevd bench
+
+clean:
+	rm -rf build out

@@ -1,0 +1,5 @@
+"""``python -m mobilevd``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,193 @@
+"""The sub-commands that make, run and measure clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..presets import PRESETS
+from . import models  # noqa: F401  (train, compress, export, flops, evaluate)
+from .device import device
+from .main import UsageError, app
+from .output import progress_bar, write_json
+
+app.add_typer(device, name="device")
+
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+
+@app.command(epilog="Example: mobilevd generate photo.jpg -o clip.mp4 --seed 7")
+def generate(
+    image: Annotated[Path, typer.Argument(help="A JPEG or PNG.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".mp4, .webm, .gif or a folder")],
+    bundle: Annotated[Path | None, typer.Option(help="Default: the shipped mini.")] = None,
+    seed: Annotated[int, typer.Option(help="0 to 2^64 - 1.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Default: the performance cores.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Default: the bundle's.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second shown and told.")] = None,
+    motion_bucket: Annotated[float | None, typer.Option(help="How much motion: 0 to 255.")] = None,
+    noise_aug: Annotated[float | None, typer.Option(help="Noise on the picture.")] = None,
+    max_memory_mb: Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")] = 0,
+    contact_sheet: Annotated[Path | None, typer.Option(help="PNG of input and frames.")] = None,
+    json: Json = None,
+) -> None:
+    """Make a clip from a picture."""
+    _at_least("--threads", threads, 1)
+    _at_least("--steps", steps, 1)
+    if not 0 <= seed < 2**64:
+        raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
+    from ..runtime import Pipeline
+    from ..runtime.video import check_output, write_contact_sheet, write_video
+
+    try:
+        check_output(output)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if not image.is_file():
+        raise UsageError(f"no picture {image}")
+    pipeline = Pipeline(bundle or _shipped_bundle(), threads or 0, max_memory_mb=max_memory_mb)
+    with progress_bar("generate") as report:
+        clip = pipeline.generate(
+            str(image),
+            seed,
+            steps=steps,
+            fps=fps,
+            motion_bucket=motion_bucket,
+            noise_aug=noise_aug,
+            progress=lambda stage, done, total: report(done, total, stage),
+        )
+    write_video(output, clip.frames, clip.fps)
+    if contact_sheet:
+        write_contact_sheet(contact_sheet, _picture(image, clip.frames), clip.frames)
+    write_json(json, clip.stats)
+
+
+def _picture(image: Path, frames: Any) -> Any:
+    """The picture as the pipeline saw it: rotated, cropped, resized, uint8."""
+    from ..runtime import load_image
+
+    height, width = frames.shape[1:3]
+    seen = load_image(str(image), height, width)
+    return (seen.transpose(1, 2, 0) * 255).round().astype("uint8")
+
+
+def _shipped_bundle() -> Path:
+    from ..export.shipped import shipped_bundle
+
+    with progress_bar("export of the shipped mini (once)") as report:
+        return shipped_bundle("mini", lambda done, total, stage: report(done, total, stage))
+
+
+def _at_least(flag: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{flag} must be at least {least}, not {value}")
+
+
+@app.command(epilog="Example: mobilevd encode frames/ -o clip.mp4 --fps 7")
+def encode(
+    frames: Annotated[Path, typer.Argument(help="The runner's .y4m file or folder of PNGs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".mp4, .webm, .gif or a folder")],
+    fps: float = 7.0,
+    image: Annotated[Path | None, typer.Option(help="Input picture of the sheet.")] = None,
+    contact_sheet: Annotated[Path | None, typer.Option(help="PNG of input and frames.")] = None,
+) -> None:
+    """Turn the runner's frames into a video, and a contact sheet."""
+    from ..runtime.video import check_output, read_frames, write_contact_sheet, write_video
+
+    try:
+        check_output(output)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if not frames.exists():
+        raise UsageError(f"no frames at {frames}")
+    clip = read_frames(frames)
+    write_video(output, clip, fps)
+    if contact_sheet:
+        picture = _picture(image, clip) if image else clip[0]
+        write_contact_sheet(contact_sheet, picture, clip)
+
+
+@app.command(epilog="Example: mobilevd inspect bundles/mini --json report.json")
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")], json: Json = None
+) -> None:
+    """What became of each stage: partitions, ops left on the CPU, weights, arenas."""
+    from ..export.bundle import read_bundle
+    from .output import table
+
+    manifest = read_bundle(bundle)
+    stages = manifest["stages"]
+    table(
+        f"{manifest['preset']} {manifest['backend']} {manifest['precision']}",
+        [
+            "stage",
+            "partitions",
+            "delegated ops",
+            "CPU ops",
+            "delegated share",
+            "weights MB",
+            "arena MB",
+        ],
+        [
+            [
+                name,
+                s["partitions"],
+                s["delegated_ops"],
+                sum(op["count"] for op in s["cpu_ops"]),
+                f"{s['delegated_share_ops']:.1%}",
+                f"{s['weight_bytes'] / 1e6:.1f}",
+                f"{s['arena_bytes'] / 1e6:.1f}",
+            ]
+            for name, s in stages.items()
+        ],
+    )
+    for name, stage in stages.items():
+        counts: dict[tuple[str, str], int] = {}
+        for op in stage["cpu_ops"]:
+            key = (op["op"], op["reason"])
+            counts[key] = counts.get(key, 0) + op["count"]
+        for (op, reason), n in sorted(counts.items(), key=lambda item: -item[1]):
+            print(f"{name}: {n} x {op}: {reason}")
+    write_json(json, manifest)
+
+
+@app.command(epilog="Example: mobilevd bench --json bench.json")
+def bench(
+    bundle: Annotated[Path | None, typer.Option(help="Time this bundle's stages instead.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of the bundle's run.")] = None,
+    repeat: Annotated[int, typer.Option(help="Clips timed.")] = 3,
+    json: Json = None,
+) -> None:
+    """Time the kernels against their peers, or the stages of a bundle."""
+    _at_least("--threads", threads, 1)
+    _at_least("--repeat", repeat, 1)
+    if bundle is None:
+        from ..kernels import bench as kernels_bench
+
+        rows = kernels_bench.bench_temporal_attention()
+        kernels_bench.print_table(rows)
+    else:
+        from .output import table
+        from .stage_times import bench_bundle
+
+        rows = bench_bundle(bundle, threads or 0, repeat)
+        table(
+            f"{bundle}, {repeat} clips",
+            ["stage", "calls", "median ms", "p90 ms"],
+            [[r["name"], r["calls"], f"{r['median_ms']:.1f}", f"{r['p90_ms']:.1f}"] for r in rows],
+        )
+    write_json(json, rows)
+
+
+@app.command()
+def presets() -> None:
+    """List the presets."""
+    from .output import table
+
+    table(
+        "presets",
+        ["name", "frames", "size", "what"],
+        [[p.name, p.unet.num_frames, f"{p.width}x{p.height}", p.summary] for p in PRESETS.values()],
+    )

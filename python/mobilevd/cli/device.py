@@ -1,0 +1,33 @@
+"""``mobilevd device``: phones over adb. Listing only, so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import table, write_json
+
+device = typer.Typer(help="Phones over adb.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@device.callback()
+def phones() -> None:
+    """Phones over adb."""
+
+
+@device.command("list", epilog="Example: mobilevd device list")
+def list_devices(
+    json: Annotated[Path | None, typer.Option("--json", help="Also write them here.")] = None,
+) -> None:
+    """List attached devices and their state."""
+    from ..device.adb import devices
+
+    rows = devices()
+    table(
+        "devices",
+        ["serial", "state", "model"],
+        [[d["serial"], d["state"], d["model"]] for d in rows],
+    )
+    write_json(json, rows)

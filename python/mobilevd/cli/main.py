@@ -1,0 +1,62 @@
+"""The app: global behaviour (errors, exit codes, output) and the list of sub-commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from .. import __version__
+
+app = typer.Typer(
+    name="mobilevd",
+    help="One picture in, a short clip out: train, shrink, export and run image-to-video models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class UsageError(ValueError):
+    """A wrong argument: exit code 2."""
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    if show:
+        print(f"mobilevd {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise UsageError("no command given: see mobilevd --help")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command line; ends the process with 0, 1 (bad data), 2 (bad usage) or 130 (Ctrl-C)."""
+    from . import commands  # noqa: F401  (registers the sub-commands)
+
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except typer.Abort:
+        _fail("stopped", 130)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's own usage errors
+            _fail(error.format_message(), 2)
+        if isinstance(error, UsageError):
+            _fail(str(error), 2)
+        if isinstance(error, ValueError | OSError | RuntimeError | ImportError):
+            _fail(str(error), 1)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    text = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"mobilevd: {text}", markup=False)
+    sys.exit(code)

@@ -1,0 +1,170 @@
+"""The sub-commands that make models: train, compress, export, flops, evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..presets import PRESETS, Preset
+from .main import UsageError, app
+from .output import progress_bar, table, write_json
+
+if TYPE_CHECKING:  # torch is slow to import: only commands that need it do
+    from ..models.store import Model
+
+PresetName = Annotated[str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")]
+ModelSource = Annotated[str, typer.Option(help="A model folder, or a preset whose weights ship.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+
+def _preset(name: str) -> Preset:
+    from ..presets import get_preset
+
+    try:
+        return get_preset(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _model(source: str) -> Model:
+    """A model, with an unknown preset as a usage error."""
+    from ..models.store import load_model
+
+    if not Path(source).is_dir():
+        _preset(source)
+    return load_model(source)
+
+
+@app.command(
+    epilog="Example: mobilevd train --preset mini --method autoencoder -o runs/vae && "
+    "mobilevd train --preset mini --vae runs/vae/vae.safetensors -o runs/svd"
+)
+def train(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; resumed if there.")],
+    preset: PresetName = "mini",
+    method: Annotated[str, typer.Option(help="svd or autoencoder.")] = "svd",
+    vae: Annotated[Path | None, typer.Option(help="Trained autoencoder, for svd.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16 (autocast).")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop then; run again to go on.")
+    ] = None,
+) -> None:
+    """Train a model; run the same command again to resume."""
+    _preset(preset)
+    from ..training.train import DEFAULTS
+    from ..training.train import train as run
+
+    if method not in DEFAULTS:
+        raise UsageError(f"unknown method '{method}'; known: {', '.join(DEFAULTS)}")
+    if precision not in (None, "fp32", "bf16"):
+        raise UsageError(f"--precision must be fp32 or bf16, not {precision}")
+    if method == "svd" and (vae is None or not vae.is_file()):
+        raise UsageError("method svd needs --vae FILE, made by --method autoencoder")
+    given: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "precision": precision,
+    }
+    changes = {k: v for k, v in given.items() if v is not None}
+    settings = dataclasses.replace(DEFAULTS[method], **changes)
+    print(run(method, preset, output, settings, max_minutes, vae))
+
+
+@app.command(epilog="Example: mobilevd compress --model mini -o runs/mini-collapsed")
+def compress(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model folder to write.")],
+    model: ModelSource = "mini",
+) -> None:
+    """Apply the lossless step: collapse cross-attention to its single token."""
+    from ..compress.cross_attention import collapse_cross_attention
+    from ..models.store import save_model
+
+    loaded = _model(model)
+    before = sum(p.numel() for p in loaded.unet.parameters())
+    loaded.unet = collapse_cross_attention(loaded.unet)
+    loaded.preset = dataclasses.replace(loaded.preset, unet=loaded.unet.config)
+    save_model(loaded, output)
+    after = sum(p.numel() for p in loaded.unet.parameters())
+    print(f"{before / 1e6:.2f} -> {after / 1e6:.2f} M parameters; {output}")
+
+
+@app.command(epilog="Example: mobilevd export --model mini -o bundles/mini")
+def export(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder to write.")],
+    model: ModelSource = "mini",
+    backend: Annotated[str, typer.Option(help="xnnpack")] = "xnnpack",
+    precision: Annotated[str, typer.Option(help="fp32")] = "fp32",
+    json: Json = None,
+) -> None:
+    """Lower every stage and write a bundle."""
+    from ..export.bundle import BACKENDS, export_bundle
+    from ..export.stages import STAGES
+
+    if backend not in BACKENDS or precision not in BACKENDS[backend]:
+        known = ", ".join(
+            f"--backend {b} --precision {p}" for b, ps in BACKENDS.items() for p in ps
+        )
+        raise UsageError(f"no flavour {backend} {precision}; there are: {known}")
+    loaded = _model(model)
+    with progress_bar("export") as report:
+        manifest = export_bundle(
+            loaded,
+            output,
+            backend,
+            precision,
+            lambda stage: report(STAGES.index(stage), len(STAGES), stage),
+        )
+    size = sum(f["bytes"] for f in manifest["files"].values()) / 1e6
+    print(f"{output}: {len(manifest['stages'])} stages, {size:.1f} MB")
+    write_json(json, manifest)
+
+
+@app.command(epilog="Example: mobilevd flops --preset svd-512x256 --json flops.json")
+def flops(
+    preset: Annotated[str | None, typer.Option(help="Default: all of them.")] = None,
+    json: Json = None,
+) -> None:
+    """FLOPs (2 x multiply-add), parameters and weight bytes of one UNet evaluation."""
+    from ..compress.flops import count
+
+    chosen = [_preset(preset)] if preset else list(PRESETS.values())
+    rows = [count(p) for p in chosen]
+    table(
+        "one evaluation, batch 1",
+        ["preset", "TFLOPs", "paper", "parameters M", "fp32 MB", "fp16 MB"],
+        [
+            [
+                r["name"],
+                f"{r['tflops']:.4f}",
+                r["paper_tflops"] or "-",
+                f"{r['params'] / 1e6:.1f}",
+                f"{4 * r['params'] / 1e6:.0f}",
+                f"{2 * r['params'] / 1e6:.0f}",
+            ]
+            for r in rows
+        ],
+    )
+    write_json(json, rows)
+
+
+@app.command(epilog="Example: mobilevd evaluate --model mini --json figures.json")
+def evaluate(
+    model: ModelSource = "mini",
+    clips: Annotated[int, typer.Option(min=1, help="Held-out clips for the loss.")] = 64,
+    json: Json = None,
+) -> None:
+    """Held-out figures: the autoencoder's PSNR and the denoiser's loss by noise level."""
+    from ..evaluate.held_out import evaluate_model
+
+    rows = evaluate_model(_model(model), clips)
+    table("held out", ["figure", "value"], [[r["name"], f"{r['value']:.4f}"] for r in rows])
+    write_json(json, rows)

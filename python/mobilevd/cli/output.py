@@ -1,0 +1,51 @@
+"""Tables, JSON files and progress bars of the commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """To standard output; numbers to the right."""
+    out = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        out.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    for row in rows:
+        out.add_row(*(str(value) for value in row))
+    console = Console()
+    Console(width=None if console.is_terminal else 140).print(out)
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    if path is not None:
+        from ..models.store import write_atomically
+
+        text = json.dumps(value, indent=1) + "\n"
+        write_atomically(path, lambda p: p.write_text(text))
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Yields ``report(done, total, what)``; a bar on stderr, nothing when that is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{title}: {what}")
+
+        yield report

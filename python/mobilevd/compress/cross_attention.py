@@ -1,0 +1,27 @@
+"""Optimized cross-attention (MobileVD 3.2): lossless for one image token.
+
+The context of SVD is one CLIP token. Softmax over one key is 1 for every query, so cross-attention
+is to_out(to_v(token)), the same vector everywhere: norm2, to_q and to_k go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ..models.unet import UNet
+
+
+def collapse_cross_attention(unet: UNet) -> UNet:
+    """A UNet of the same function for contexts [B, 1, D], without norm2, to_q and to_k.
+
+    Shares the remaining parameters with the one given.
+    """
+    if unet.config.collapsed_cross_attention:
+        raise ValueError("cross-attention is collapsed already")
+    with torch.device("meta"):
+        collapsed = UNet(replace(unet.config, collapsed_cross_attention=True))
+    state = unet.state_dict(keep_vars=True)
+    collapsed.load_state_dict({k: state[k] for k in collapsed.state_dict()}, assign=True)
+    return collapsed.train(unet.training)

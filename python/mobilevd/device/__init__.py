@@ -1,0 +1,1 @@
+"""Phones: found, filled, run and measured over adb."""

@@ -1,0 +1,1 @@
+"""From a model to a bundle: rewrites, lowering per backend, bundle folder, report."""

@@ -1,0 +1,128 @@
+"""A bundle: a folder with ``bundle.json`` and one program per stage, checked by sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..models.store import Model
+from ..presets import Preset
+from .stages import STAGES, make_stage
+from .xnnpack import lower_xnnpack
+
+SCHEMA_VERSION = 1
+BACKENDS = {"xnnpack": ("fp32",)}
+
+
+def describe(preset: Preset, backend: str, precision: str) -> dict[str, Any]:
+    """``bundle.json`` without stages and files."""
+    s, unet, (h, w) = preset.sampling, preset.unet, preset.latent_size
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "mobilevd_version": __version__,
+        "executorch_version": version("executorch"),
+        "preset": preset.name,
+        "backend": backend,
+        "precision": precision,
+        "shapes": {
+            "frames": unet.num_frames,
+            "height": preset.height,
+            "width": preset.width,
+            "latent_channels": preset.vae.latent_channels,
+            "latent_height": h,
+            "latent_width": w,
+        },
+        "sampling": {
+            "sampler": s.sampler,
+            "steps": s.steps,
+            "sigmas": {
+                "schedule": "karras",
+                "sigma_min": s.sigma_min,
+                "sigma_max": s.sigma_max,
+                "rho": s.rho,
+                "levels": s.levels,
+            },
+            "guidance": {"min": s.guidance_min, "max": s.guidance_max},
+            "fps": s.fps,
+            "motion_bucket": s.motion_bucket,
+            "noise_aug": s.noise_aug,
+            "latent_scale": preset.vae.latent_scale,
+            "time_channels": unet.block_out_channels[0],
+            "added_time_channels": unet.addition_time_embed_dim,
+        },
+    }
+
+
+def export_bundle(
+    model: Model,
+    output: Path,
+    backend: str = "xnnpack",
+    precision: str = "fp32",
+    progress: Callable[[str], object] = lambda stage: None,
+) -> dict[str, Any]:
+    """Writes the bundle and returns its description.
+
+    The folder is made under a temporary name and renamed when whole; an older bundle at
+    ``output`` is replaced, any other folder with content is refused.
+    """
+    if backend not in BACKENDS or precision not in BACKENDS[backend]:
+        known = ", ".join(f"{b} {p}" for b, ps in BACKENDS.items() for p in ps)
+        raise ValueError(f"backend '{backend}' with precision '{precision}' is not there: {known}")
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file: give a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / "bundle.json").is_file():
+        raise ValueError(f"{output} holds other files than a bundle: give an empty folder")
+    temporary = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        manifest = describe(model.preset, backend, precision)
+        manifest["stages"], manifest["files"] = {}, {}
+        for name in STAGES:
+            progress(name)
+            stage = make_stage(model, name, backend)
+            lowered = lower_xnnpack(stage)
+            file = f"{name}.pte"
+            (temporary / file).write_bytes(lowered.program)
+            manifest["files"][file] = {
+                "bytes": len(lowered.program),
+                "sha256": hashlib.sha256(lowered.program).hexdigest(),
+            }
+            manifest["stages"][name] = {
+                "program": file,
+                "weights": [],
+                "inputs": [i.to_dict() for i in stage.inputs],
+                "outputs": [o.to_dict() for o in stage.outputs],
+                **stage.extra,
+                **lowered.report.to_dict(),
+            }
+        (temporary / "bundle.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        if output.is_dir():
+            shutil.rmtree(output)
+        temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+def read_bundle(folder: Path) -> dict[str, Any]:
+    """``bundle.json`` of a bundle folder; the C++ runtime checks the files' hashes on load."""
+    path = Path(folder) / "bundle.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no bundle.json: not a bundle (make one: mobilevd export)"
+        )
+    manifest = json.loads(path.read_text())
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema_version {manifest.get('schema_version')}, this mobilevd reads "
+            f"{SCHEMA_VERSION}: export it again"
+        )
+    return manifest

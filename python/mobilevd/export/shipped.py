@@ -1,0 +1,43 @@
+"""The bundle of a shipped preset, exported once into the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from .. import __version__
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/mobilevd`` or ``~/.cache/mobilevd``."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "mobilevd"
+
+
+def shipped_bundle(
+    preset: str, progress: Callable[[int, int, str], object] = lambda done, total, stage: None
+) -> Path:
+    """Path of the exported bundle; made when missing, keyed by weights, exporter and versions."""
+    package = Path(str(files("mobilevd")))
+    weights = package / "weights" / preset
+    key = hashlib.sha256(f"{__version__} {version('executorch')}".encode())
+    sources = [*weights.glob("*"), *package.glob("models/*.py"), *package.glob("export/*.py")]
+    for file in sorted(sources):
+        key.update(file.read_bytes())
+    folder = cache_folder() / "bundles" / f"{preset}-{key.hexdigest()[:16]}"
+    if not (folder / "bundle.json").is_file():
+        from ..models.store import load_model
+        from .bundle import export_bundle
+        from .stages import STAGES
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        export_bundle(
+            load_model(preset),
+            folder,
+            progress=lambda stage: progress(STAGES.index(stage), len(STAGES), stage),
+        )
+    return folder

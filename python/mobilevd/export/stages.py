@@ -1,0 +1,95 @@
+"""The stages of a clip as modules with named inputs, as the runtime calls them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..models.store import Model
+from ..models.unet import UNet
+from .rewrites import prepare
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named float32 input or output of fixed shape."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": "float32", "shape": list(self.shape)}
+
+
+@dataclass
+class Stage:
+    """One program of a bundle. ``extra`` goes into the stage's entry of bundle.json."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def example(self, seed: int = 0) -> tuple[torch.Tensor, ...]:
+        """Seeded standard-normal inputs."""
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(torch.randn(i.shape, generator=generator) for i in self.inputs)
+
+
+class _UNetStage(nn.Module):
+    def __init__(self, unet: UNet) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep_sinusoid: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        added_time_sinusoids: torch.Tensor,
+    ) -> torch.Tensor:
+        return self.unet.forward_sinusoids(
+            sample, timestep_sinusoid, encoder_hidden_states, added_time_sinusoids
+        )
+
+
+STAGES = ("image_encoder", "vae_encoder", "unet", "vae_decoder")
+
+
+def make_stage(model: Model, name: str, backend: str) -> Stage:
+    """The stage of that name for one clip (batch 1), rewritten for the backend."""
+    preset = model.preset
+    frames, (h, w) = preset.unet.num_frames, preset.latent_size
+    channels = preset.vae.latent_channels
+    image = Tensor("image", (1, 3, preset.height, preset.width))
+    latents = Tensor("latents", (1, channels, h, w))
+    if name == "image_encoder":
+        clip = preset.image_encoder
+        return Stage(
+            name,
+            model.image_encoder.eval(),
+            (Tensor("image", (1, 3, clip.image_size, clip.image_size)),),
+            (Tensor("image_embeds", (1, 1, clip.projection_dim)),),
+            {"image": {"mean": list(clip.mean), "std": list(clip.std)}},
+        )
+    if name == "vae_encoder":
+        return Stage(name, model.vae.encoder.eval(), (image,), (latents,))
+    if name == "vae_decoder":
+        frame = Tensor("frames", (1, 3, preset.height, preset.width))
+        return Stage(name, model.vae.decoder.eval(), (latents,), (frame,))
+    if name == "unet":
+        unet = preset.unet
+        added = unet.num_added_time_ids * unet.addition_time_embed_dim
+        inputs = (
+            Tensor("sample", (1, frames, 2 * channels, h, w)),
+            Tensor("timestep_sinusoid", (1, unet.block_out_channels[0])),
+            Tensor("encoder_hidden_states", (1, 1, unet.cross_attention_dim)),
+            Tensor("added_time_sinusoids", (1, added)),
+        )
+        outputs = (Tensor("v_prediction", (1, frames, channels, h, w)),)
+        return Stage(name, _UNetStage(prepare(model.unet, backend)).eval(), inputs, outputs)
+    raise ValueError(f"unknown stage '{name}'; known: {', '.join(STAGES)}")

