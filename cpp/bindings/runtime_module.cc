@@ -13,6 +13,7 @@
 
 #include "runtime/backend_library.h"
 #include "runtime/error.h"
+#include "runtime/executorch_log.h"
 #include "runtime/image.h"
 #include "runtime/noise.h"
 #include "runtime/pipeline.h"
@@ -189,6 +190,7 @@ PYBIND11_MODULE(_runtime, m) {
 
   m.def("noise", &noise, py::arg("seed"), py::arg("stream"), py::arg("count"));
   m.def("load_image", &load_image, py::arg("image"), py::arg("height"), py::arg("width"));
+  m.def("capture_executorch_log", &mobilevd::capture_executorch_log, py::arg("echo"));
   m.def("registered_ops", &mobilevd::registered_ops);
   m.def("registered_backends", &mobilevd::registered_backends);
   m.def("load_backend_library", &mobilevd::load_backend_library, py::arg("path"));

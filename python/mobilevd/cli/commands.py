@@ -38,9 +38,10 @@ def generate(
     _at_least("--steps", steps, 1)
     if not 0 <= seed < 2**64:
         raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
-    from ..runtime import Pipeline
+    from ..runtime import Pipeline, capture_executorch_log
     from ..runtime.video import check_output, write_contact_sheet, write_video
 
+    capture_executorch_log()
     try:
         check_output(output)
     except ValueError as error:

@@ -12,8 +12,9 @@ from PIL import Image
 
 def bench_bundle(bundle: Path, threads: int, repeat: int) -> list[dict[str, Any]]:
     """One warm-up clip, then ``repeat``; a row per stage with median, p90 and calls a clip."""
-    from ..runtime import Pipeline
+    from ..runtime import Pipeline, capture_executorch_log
 
+    capture_executorch_log()
     pipeline = Pipeline(bundle, threads, keep_loaded=True)
     height, width = pipeline.shape[1:]
     ramp = np.linspace(0, 255, height * width * 3).reshape(height, width, 3).astype(np.uint8)

@@ -21,6 +21,7 @@ __all__ = [
     "Clip",
     "Error",
     "Pipeline",
+    "capture_executorch_log",
     "load_image",
     "noise",
     "ops_library",
@@ -118,6 +119,14 @@ class Pipeline:
             progress=progress,
         )
         return Clip(frames, self._native.fps if fps is None else fps, json.loads(stats))
+
+
+def capture_executorch_log(echo: bool = False) -> None:
+    """Take ExecuTorch's log off stderr for this process; its errors go into our messages.
+
+    For programs, as the command line does; a library should leave the log alone.
+    """
+    _runtime.capture_executorch_log(echo)
 
 
 def noise(seed: int, stream: int, shape: Sequence[int]) -> NDArray[np.float32]:

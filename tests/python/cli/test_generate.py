@@ -157,6 +157,7 @@ def test_ctrl_c_leaves_nothing(mini_bundle, photo, tmp_path):
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     time.sleep(8)
+    assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130
