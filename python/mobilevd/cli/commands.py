@@ -39,13 +39,10 @@ def generate(
     if not 0 <= seed < 2**64:
         raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
     from ..runtime import Pipeline, capture_executorch_log
-    from ..runtime.video import check_output, write_contact_sheet, write_video
+    from ..runtime.video import write_contact_sheet, write_video
 
     capture_executorch_log()
-    try:
-        check_output(output)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    _checked(output)
     if not image.is_file():
         raise UsageError(f"no picture {image}")
     pipeline = Pipeline(bundle or _shipped_bundle(), threads or 0, max_memory_mb=max_memory_mb)
@@ -63,6 +60,16 @@ def generate(
     if contact_sheet:
         write_contact_sheet(contact_sheet, _picture(image, clip.frames), clip.frames)
     write_json(json, clip.stats)
+
+
+def _checked(output: Path) -> None:
+    """Says what is wrong with an output's name before the long work."""
+    from ..runtime.video import check_output
+
+    try:
+        check_output(output)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _picture(image: Path, frames: Any) -> Any:
@@ -95,12 +102,9 @@ def encode(
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG of input and frames.")] = None,
 ) -> None:
     """Turn the runner's frames into a video, and a contact sheet."""
-    from ..runtime.video import check_output, read_frames, write_contact_sheet, write_video
+    from ..runtime.video import read_frames, write_contact_sheet, write_video
 
-    try:
-        check_output(output)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    _checked(output)
     if not frames.exists():
         raise UsageError(f"no frames at {frames}")
     clip = read_frames(frames)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..whole_files import write_text
+
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """To standard output; numbers to the right."""
@@ -26,10 +28,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 def write_json(path: Path | None, value: Any) -> None:
     if path is not None:
-        from ..models.store import write_atomically
-
-        text = json.dumps(value, indent=1) + "\n"
-        write_atomically(path, lambda p: p.write_text(text))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..models.store import Model
 from ..presets import Preset
+from ..whole_files import whole_folder
 from .stages import STAGES, make_stage
 from .xnnpack import lower_xnnpack
 
@@ -74,23 +74,15 @@ def export_bundle(
     if backend not in BACKENDS or precision not in BACKENDS[backend]:
         known = ", ".join(f"{b} {p}" for b, ps in BACKENDS.items() for p in ps)
         raise ValueError(f"backend '{backend}' with precision '{precision}' is not there: {known}")
-    output = Path(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file: give a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / "bundle.json").is_file():
-        raise ValueError(f"{output} holds other files than a bundle: give an empty folder")
-    temporary = output.with_name(f".{output.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        manifest = describe(model.preset, backend, precision)
-        manifest["stages"], manifest["files"] = {}, {}
+    manifest = describe(model.preset, backend, precision)
+    manifest["stages"], manifest["files"] = {}, {}
+    with whole_folder(output, _is_bundle_or_empty) as folder:
         for name in STAGES:
             progress(name)
             stage = make_stage(model, name, backend)
             lowered = lower_xnnpack(stage)
             file = f"{name}.pte"
-            (temporary / file).write_bytes(lowered.program)
+            (folder / file).write_bytes(lowered.program)
             manifest["files"][file] = {
                 "bytes": len(lowered.program),
                 "sha256": hashlib.sha256(lowered.program).hexdigest(),
@@ -103,13 +95,12 @@ def export_bundle(
                 **stage.extra,
                 **lowered.report.to_dict(),
             }
-        (temporary / "bundle.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        if output.is_dir():
-            shutil.rmtree(output)
-        temporary.rename(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (folder / "bundle.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
+
+
+def _is_bundle_or_empty(folder: Path) -> bool:
+    return (folder / "bundle.json").is_file() or not any(folder.iterdir())
 
 
 def read_bundle(folder: Path) -> dict[str, Any]:

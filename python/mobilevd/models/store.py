@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..presets import Preset, get_preset
+from ..whole_files import whole_file, write_text
 from . import create_unet
 from .clip_vision import ClipVision
 from .diffusers_keys import check_state
@@ -43,17 +43,6 @@ class Model:
         return {name: getattr(self, name) for name in NETWORKS}
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """``write(temporary path)``, then rename: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save_tensors(
     path: Path, state: Mapping[str, torch.Tensor], dtype: torch.dtype | None = None
 ) -> None:
@@ -63,19 +52,17 @@ def save_tensors(
         v = v.detach()
         return (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous()
 
-    def write(temporary: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
         save_file({k: stored(v) for k, v in state.items()}, temporary)
         temporary.chmod(0o644)  # safetensors makes private files
-
-    write_atomically(path, write)
 
 
 def save_model(model: Model, folder: Path, dtype: torch.dtype | None = None) -> None:
     folder = Path(folder)
     for name, network in model.networks().items():
         save_tensors(folder / f"{name}.safetensors", network.state_dict(), dtype)
-    text = json.dumps(model.preset.to_dict(), indent=1)
-    write_atomically(folder / "model.json", lambda p: p.write_text(text + "\n"))
+    write_text(folder / "model.json", json.dumps(model.preset.to_dict(), indent=1) + "\n")
 
 
 def load_network(network: nn.Module, path: Path) -> None:

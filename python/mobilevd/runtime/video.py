@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobilevd.runtime.output import whole_file, whole_folder
+from mobilevd.whole_files import whole_file, whole_folder
 
 Frames = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def write_video(path: str | os.PathLike[str], frames: Frames, fps: float) -> Non
         raise ValueError(f"frames must be uint8 [F, H, W, 3], not {frames.dtype} {frames.shape}")
     suffix = target.suffix.lower()
     if suffix == "":
-        with whole_folder(target, "frame_*.png") as folder:
+        with whole_folder(target, _holds_only_frames) as folder:
             for index, frame in enumerate(frames):
                 Image.fromarray(frame).save(folder / f"frame_{index:04d}.png")
         return
@@ -51,6 +51,10 @@ def write_video(path: str | os.PathLike[str], frames: Frames, fps: float) -> Non
             _write_gif(temporary, frames, fps)
         else:
             _encode(temporary, frames, fps, suffix)
+
+
+def _holds_only_frames(folder: Path) -> bool:
+    return all(file.match("frame_*.png") for file in folder.iterdir())
 
 
 def _write_gif(path: Path, frames: Frames, fps: float) -> None:

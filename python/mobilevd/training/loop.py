@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
 from torch import nn
 
-from ..models.store import save_tensors, write_atomically
+from ..models.store import save_tensors
+from ..whole_files import recover_folder, whole_folder, write_text
 from .plot import plot_losses
 
 
@@ -79,18 +79,12 @@ class Run:
         self.ema = {k: v.detach().clone() for k, v in method.trainable.state_dict().items()}
         self.step = 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._recover()
+        recover_folder(self.folder / "checkpoint")
         if (self.folder / "checkpoint").is_dir():
             self._load()
         else:
             text = json.dumps(asdict(settings), indent=1) + "\n"
-            write_atomically(self.folder / "settings.json", lambda p: p.write_text(text))
-
-    def _recover(self) -> None:
-        """A kill between the two renames of ``save`` leaves only the old checkpoint's old name."""
-        old = self.folder / ".checkpoint.old"
-        if old.is_dir() and not (self.folder / "checkpoint").is_dir():
-            old.rename(self.folder / "checkpoint")
+            write_text(self.folder / "settings.json", text)
 
     def _load(self) -> None:
         folder = self.folder / "checkpoint"
@@ -117,22 +111,16 @@ class Run:
 
     def save(self) -> None:
         """The new checkpoint is written beside the old one, which goes only when it is whole."""
-        new, old = self.folder / ".checkpoint.tmp", self.folder / "checkpoint"
-        shutil.rmtree(new, ignore_errors=True)
-        save_tensors(new / "model.safetensors", self.method.trainable.state_dict())
-        save_tensors(new / "ema.safetensors", self.ema)
         moments = {
             f"{i}.{k}": self.optimizer.state[p][k]
             for i, p in enumerate(self.optimizer.param_groups[0]["params"])
             for k in ("exp_avg", "exp_avg_sq")
         }
-        save_tensors(new / "optimizer.safetensors", moments)
-        (new / "state.json").write_text(json.dumps({"step": self.step}))
-        shutil.rmtree(self.folder / ".checkpoint.old", ignore_errors=True)
-        if old.is_dir():
-            old.rename(self.folder / ".checkpoint.old")
-        new.rename(old)
-        shutil.rmtree(self.folder / ".checkpoint.old", ignore_errors=True)
+        with whole_folder(self.folder / "checkpoint", lambda folder: True) as new:
+            save_tensors(new / "model.safetensors", self.method.trainable.state_dict())
+            save_tensors(new / "ema.safetensors", self.ema)
+            save_tensors(new / "optimizer.safetensors", moments)
+            (new / "state.json").write_text(json.dumps({"step": self.step}))
 
     def train_step(self) -> float:
         """One optimizer step. All randomness comes from (seed, step): resume needs no RNG state."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.store import write_atomically
+from ..whole_files import whole_file
 
 
 def plot_losses(log: Path, picture: Path) -> None:
@@ -29,4 +29,5 @@ def plot_losses(log: Path, picture: Path) -> None:
     axes.set(xlabel="step", ylabel="loss", ylim=(0, np.quantile(losses, 0.98) * 1.1))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    write_atomically(picture, lambda p: figure.savefig(p, dpi=120, format="png"))
+    with whole_file(picture) as temporary:
+        figure.savefig(temporary, dpi=120)

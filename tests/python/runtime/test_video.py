@@ -67,7 +67,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, clip):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "holiday.png").touch()
-    with pytest.raises(ValueError, match=r"holds other files \(holiday.png\)"):
+    with pytest.raises(ValueError, match="holds other files"):
         video.write_video(folder, clip, fps=7)
     assert os.listdir(folder) == ["holiday.png"]
     assert os.listdir(tmp_path) == ["photos"]

@@ -1,0 +1,77 @@
+"""Nothing half-written, nothing lost."""
+
+from pathlib import Path
+
+import pytest
+from mobilevd.whole_files import recover_folder, whole_file, whole_folder, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_failed_write_keeps_the_older_file(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+
+    def interrupted():
+        with whole_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("new, but not finish")
+            raise KeyboardInterrupt
+
+    pytest.raises(KeyboardInterrupt, interrupted)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failed_folder_keeps_the_older_one(tmp_path):
+    target = tmp_path / "f"
+    for text in ("1", "2"):
+        with whole_folder(target, lambda folder: True) as folder:
+            (folder / "x").write_text(text)
+
+    def full():
+        with whole_folder(target, lambda folder: True) as folder:
+            (folder / "x").write_text("3")
+            raise OSError("disk full")
+
+    pytest.raises(OSError, full, match="full")
+    assert (target / "x").read_text() == "2"
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_rename_that_fails_puts_the_older_one_back(tmp_path, monkeypatch):
+    target = tmp_path / "f"
+    target.mkdir()
+    (target / "x").write_text("old")
+    rename = Path.rename
+
+    def fail(self, to):
+        if ".tmp." in self.name:
+            raise OSError("no")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="no"), whole_folder(target, lambda folder: True):
+        pass
+    assert (target / "x").read_text() == "old"
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_kill_between_the_renames_is_recovered(tmp_path):
+    (tmp_path / ".f.old").mkdir()
+    recover_folder(tmp_path / "f")
+    assert names(tmp_path) == ["f"]
+    (tmp_path / ".f.old").mkdir()  # a whole newer one is there: the older stays out of the way
+    recover_folder(tmp_path / "f")
+    assert names(tmp_path) == [".f.old", "f"]
+
+
+def test_other_peoples_folders_and_files_are_refused(tmp_path):
+    (tmp_path / "letter").write_text("dear")
+    for target in (tmp_path, tmp_path / "letter"):
+        with (
+            pytest.raises(ValueError, match="holds other files"),
+            whole_folder(target, lambda folder: False),
+        ):
+            pass
+    assert (tmp_path / "letter").read_text() == "dear"
