@@ -18,7 +18,8 @@ def test_a_failed_write_keeps_the_older_file(tmp_path):
             temporary.write_text("new, but not finish")
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
@@ -34,7 +35,8 @@ def test_a_failed_folder_keeps_the_older_one(tmp_path):
             (folder / "x").write_text("3")
             raise OSError("disk full")
 
-    pytest.raises(OSError, full, match="full")
+    with pytest.raises(OSError, match="full"):
+        full()
     assert (target / "x").read_text() == "2"
     assert names(tmp_path) == ["f"]
 
