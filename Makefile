@@ -8,17 +8,19 @@ VENV ?= .venv
 # A package index for torch alone, where the default one has no CPU build of the pinned version:
 # make TORCH_INDEX=https://... demo
 TORCH_INDEX ?=
+TORCH = torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 JOBS ?= $(shell nproc)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-BUILD = $(shell $(BIN)/python -c 'import sys; print("build/" + sys.implementation.cache_tag)')
+# Not the folder of a plain `pip install .`, which builds without tests.
+BUILD := build/make
 MINI := build/bundles/mini
 CPP_SOURCES := CMakeLists.txt pyproject.toml \
   $(shell find cmake cpp kernels android_runner tests/cpp -type f 2>/dev/null)
 EXPORT_SOURCES := python/mobilevd/presets.py \
   $(shell find python/mobilevd/models python/mobilevd/export python/mobilevd/compress \
-    python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
+    python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
 .PHONY: help demo test lint format bench bundle install clean
@@ -31,9 +33,18 @@ help:
 
 # torch first: an unpinned range, or executorch's own, may bring a CUDA build of several GB.
 $(VENV)/.torch:
+	@$(PYTHON) -c 'import ensurepip, os, sysconfig; \
+	  open(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null && \
+	  command -v g++ >/dev/null || \
+	  { echo "Needed first: apt-get install g++ python3-venv python3-dev"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install "pip>=24"
-	$(PIP) install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@$(PIP) install --dry-run --quiet --report $(VENV)/plan.json $(TORCH) && \
+	  if grep -q '"name": "nvidia' $(VENV)/plan.json && [ -z "$(TORCH_CUDA)" ]; then \
+	    echo "Your package index has no CPU build of torch 2.13.0, only CUDA's (several GB):" \
+	      "name an index that has one (make TORCH_INDEX=... demo) or say make TORCH_CUDA=1"; \
+	    exit 1; fi
+	$(PIP) install $(TORCH)
 	$(PIP) install executorch==1.5.1
 	@touch $@
 
@@ -46,7 +57,7 @@ $(VENV)/.requirements: $(VENV)/.torch pyproject.toml
 # Editable: Python sources are used where they are; C++ is built in build/ and reused.
 $(VENV)/.built: $(VENV)/.requirements $(CPP_SOURCES)
 	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PATH="$(abspath $(BIN)):$$PATH" \
-	  $(PIP) install --no-build-isolation --no-deps -e . -Ccmake.define.MOBILEVD_TESTS=ON
+	  $(PIP) install --no-build-isolation --no-deps -e . -Cbuild-dir=$(BUILD) -Ccmake.define.MOBILEVD_TESTS=ON
 	@touch $@
 
 install: $(VENV)/.built
@@ -81,9 +92,10 @@ format: $(VENV)/.requirements
 	$(BIN)/ruff format -q .
 	$(BIN)/clang-format -i $(CPP_FORMATTED)
 
-test: lint $(MINI)/bundle.json
+test: $(MINI)/bundle.json
 	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest
-	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS)
+	$(MAKE) --no-print-directory lint
 
 bench: $(VENV)/.built
 	$(BIN)/mobilevd bench

@@ -42,7 +42,9 @@ def whole_folder(
     target = Path(path)
     if target.exists() and not (target.is_dir() and may_replace(target)):
         raise ValueError(f"{target} holds other files: choose a new or an empty folder")
-    temporary = target.with_name(f".{target.name}.tmp.{os.getpid()}")
+    # One writer at a time, so one name: what a killed run left is cleared by the next.
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary

@@ -48,7 +48,7 @@ def test_a_rename_that_fails_puts_the_older_one_back(tmp_path, monkeypatch):
     rename = Path.rename
 
     def fail(self, to):
-        if ".tmp." in self.name:
+        if self.name.endswith(".tmp"):
             raise OSError("no")
         return rename(self, to)
 
@@ -66,6 +66,16 @@ def test_a_kill_between_the_renames_is_recovered(tmp_path):
     (tmp_path / ".f.old").mkdir()  # a whole newer one is there: the older stays out of the way
     recover_folder(tmp_path / "f")
     assert names(tmp_path) == [".f.old", "f"]
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path):
+    left = tmp_path / ".f.tmp"
+    left.mkdir()
+    (left / "half").write_text("written")
+    with whole_folder(tmp_path / "f", lambda folder: True) as folder:
+        (folder / "x").write_text("1")
+    assert names(tmp_path / "f") == ["x"]
+    assert names(tmp_path) == ["f"]
 
 
 def test_other_peoples_folders_and_files_are_refused(tmp_path):

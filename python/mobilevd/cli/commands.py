@@ -36,6 +36,9 @@ def generate(
     """Make a clip from a picture."""
     _at_least("--threads", threads, 1)
     _at_least("--steps", steps, 1)
+    _at_least("--max-memory-mb", max_memory_mb, 0)
+    if fps is not None and not fps > 0:
+        raise UsageError(f"--fps must be above 0, not {fps}")
     if not 0 <= seed < 2**64:
         raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
     from ..runtime import Pipeline, capture_executorch_log
@@ -105,6 +108,8 @@ def encode(
     from ..runtime.video import read_frames, write_contact_sheet, write_video
 
     _checked(output)
+    if not fps > 0:
+        raise UsageError(f"--fps must be above 0, not {fps}")
     if not frames.exists():
         raise UsageError(f"no frames at {frames}")
     clip = read_frames(frames)
@@ -186,7 +191,7 @@ def bench(
     write_json(json, rows)
 
 
-@app.command()
+@app.command(epilog="Example: mobilevd presets")
 def presets() -> None:
     """List the presets."""
     from .output import table

@@ -37,9 +37,9 @@ def version(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command line; ends the process with 0, 1 (bad data), 2 (bad usage) or 130 (Ctrl-C)."""
-    from . import commands  # noqa: F401  (registers the sub-commands)
-
     try:
+        from . import commands  # noqa: F401  (registers the sub-commands)
+
         code = app(args=arguments, standalone_mode=False)
     except typer.Abort:
         _fail("stopped", 130)
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own usage errors
             _fail(error.format_message(), 2)
-        if isinstance(error, UsageError):
+        if isinstance(error, UsageError) or type(error).__name__ == "UsageError":
             _fail(str(error), 2)
         if isinstance(error, ValueError | OSError | RuntimeError | ImportError):
             _fail(str(error), 1)

@@ -28,7 +28,7 @@ def bench_bundle(bundle: Path, threads: int, repeat: int) -> list[dict[str, Any]
         rows.append(
             {
                 "name": name,
-                "calls": stage["calls"] // max(1, stage.get("repeats", 1)),
+                "calls": stage["calls"],
                 "median_ms": float(np.median(medians)),
                 "p90_ms": float(np.median([run["stages"][name]["p90_ms"] for run in runs])),
                 "peak_rss_mb": runs[-1]["peak_rss_mb"],

@@ -99,8 +99,18 @@ def export_bundle(
     return manifest
 
 
+_IDENTITY = ("preset", "backend", "precision", "shapes", "sampling")
+
+
 def _is_bundle_or_empty(folder: Path) -> bool:
-    return (folder / "bundle.json").is_file() or not any(folder.iterdir())
+    """Only files that a bundle lists may go with it."""
+    names = {file.name for file in folder.iterdir()}
+    if not names:
+        return True
+    try:
+        return names <= {"bundle.json", *read_bundle(folder)["files"]}
+    except (OSError, ValueError):
+        return False
 
 
 def read_bundle(folder: Path) -> dict[str, Any]:
@@ -110,10 +120,18 @@ def read_bundle(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{folder} has no bundle.json: not a bundle (make one: mobilevd export)"
         )
-    manifest = json.loads(path.read_text())
-    if manifest.get("schema_version") != SCHEMA_VERSION:
+    try:
+        manifest = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): export it again") from None
+    if not isinstance(manifest, dict) or "schema_version" not in manifest:
+        raise ValueError(f"{path} does not describe a bundle: export it again")
+    if manifest["schema_version"] != SCHEMA_VERSION:
         raise ValueError(
             f"{path} has schema_version {manifest.get('schema_version')}, this mobilevd reads "
             f"{SCHEMA_VERSION}: export it again"
         )
+    missing = [key for key in (*_IDENTITY, "stages", "files") if key not in manifest]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: export it again")
     return manifest

@@ -25,7 +25,9 @@ def shipped_bundle(
     package = Path(str(files("mobilevd")))
     weights = package / "weights" / preset
     key = hashlib.sha256(f"{__version__} {version('executorch')}".encode())
-    sources = [*weights.glob("*"), *package.glob("models/*.py"), *package.glob("export/*.py")]
+    sources = [*weights.glob("*"), package / "presets.py"]
+    for room in ("models", "compress", "export", "kernels"):
+        sources += package.glob(f"{room}/*.py")
     for file in sorted(sources):
         key.update(file.read_bytes())
     folder = cache_folder() / "bundles" / f"{preset}-{key.hexdigest()[:16]}"

@@ -124,11 +124,15 @@ def _read_folder(folder: Path) -> tuple[UNetConfig, dict[str, torch.Tensor]]:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json: not a diffusers UNet folder")
     config = config_to_ours(json.loads((folder / "config.json").read_text()))
-    index = sorted(folder.glob("*.safetensors.index.json"))
+    index = sorted(
+        folder.glob("*.safetensors.index*.json"), key=lambda p: (p.name.count("."), p.name)
+    )
     if index:
         names = sorted(set(json.loads(index[0].read_text())["weight_map"].values()))
     else:
-        names = [p.name for p in sorted(folder.glob("*.safetensors"))[:1]]
+        # "name.safetensors" before its variants ("name.fp16.safetensors").
+        found = sorted(folder.glob("*.safetensors"), key=lambda p: (p.name.count("."), p.name))
+        names = [p.name for p in found[:1]]
     if not names:
         raise FileNotFoundError(f"{folder} has no .safetensors weights")
     state: dict[str, torch.Tensor] = {}
@@ -136,4 +140,4 @@ def _read_folder(folder: Path) -> tuple[UNetConfig, dict[str, torch.Tensor]]:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} lacks the weight file {name}")
         state |= load_file(folder / name)
-    return config, state_dict_to_ours(state)
+    return config, state_dict_to_ours({k: v.float() for k, v in state.items()})

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -68,8 +69,16 @@ def ema_update(ema: dict[str, torch.Tensor], model: nn.Module, decay: float, ste
 class Run:
     """A folder with ``settings.json``, ``log.csv``, ``loss.png`` and ``checkpoint/``."""
 
-    def __init__(self, folder: Path, method: Method, settings: Settings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        method: Method,
+        settings: Settings,
+        inputs: Mapping[str, str] | None = None,
+    ) -> None:
+        """``inputs``: what the run depends on besides settings (name -> sha256)."""
         self.folder, self.method, self.settings = Path(folder), method, settings
+        self.record = {**asdict(settings), **(inputs or {})}
         self.optimizer = torch.optim.AdamW(
             method.trainable.parameters(),
             lr=settings.learning_rate,
@@ -83,14 +92,14 @@ class Run:
         if (self.folder / "checkpoint").is_dir():
             self._load()
         else:
-            text = json.dumps(asdict(settings), indent=1) + "\n"
+            text = json.dumps(self.record, indent=1) + "\n"
             write_text(self.folder / "settings.json", text)
 
     def _load(self) -> None:
         folder = self.folder / "checkpoint"
         saved = json.loads((self.folder / "settings.json").read_text())
         # More or fewer steps only move the cool-down: a run may be lengthened or ended early.
-        wanted = {**asdict(self.settings), "steps": saved["steps"]}
+        wanted = {**self.record, "steps": saved["steps"]}
         changed = [k for k, v in wanted.items() if saved.get(k) != v]
         if changed:
             raise TrainingError(

@@ -25,7 +25,13 @@ def plot_losses(log: Path, picture: Path) -> None:
     if width > 1:
         kernel = np.ones(width) / width
         smooth = np.convolve(losses, kernel, mode="valid")
-        axes.plot(steps[width - 1 :], smooth, color="#1f4e79", linewidth=1.8, label="running mean")
+        axes.plot(
+            steps[width // 2 :][: len(smooth)],
+            smooth,
+            color="#1f4e79",
+            linewidth=1.8,
+            label="running mean",
+        )
     axes.set(xlabel="step", ylabel="loss", ylim=(0, np.quantile(losses, 0.98) * 1.1))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

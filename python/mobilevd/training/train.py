@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from .methods.svd import Svd
 # Defaults of one finished run of each method for `mini`; the CLI overrides them one by one.
 DEFAULTS: Mapping[str, Settings] = {
     "autoencoder": Settings(steps=1200, batch_size=24, learning_rate=2e-3, weight_decay=0.0),
-    "svd": Settings(steps=3000, batch_size=8, learning_rate=1e-3),
+    "svd": Settings(steps=2400, batch_size=8, learning_rate=1e-3),
 }
 
 
@@ -44,7 +45,8 @@ def train_svd(
     load_network(model.vae, vae)
     scale = latent_scale(model.vae, Mixture("train"), preset.height)
     model.preset = with_latent_scale(preset, scale)
-    run = Run(output, Svd(model, Mixture("train")), settings)
+    checksum = hashlib.sha256(vae.read_bytes()).hexdigest()
+    run = Run(output, Svd(model, Mixture("train")), settings, {"vae_sha256": checksum})
     finished = run.train(minutes)
     nn.ModuleDict({"unet": model.unet, "image_encoder": model.image_encoder}).load_state_dict(
         run.averaged()
@@ -63,6 +65,8 @@ def train(
 ) -> str:
     """Runs or resumes a method; returns one line on the outcome."""
     preset = get_preset(preset_name)
+    if preset.height != preset.width:
+        raise ValueError(f"training on the built-in clips needs a square preset, not {preset.name}")
     if method == "autoencoder":
         finished = train_autoencoder(preset, output, settings, minutes)
         result = output / "vae.safetensors"

@@ -7,7 +7,7 @@ from mobilevd.cli.main import main
 from mobilevd.presets import PRESETS
 
 COMMANDS = ["generate", "train", "compress", "export", "inspect", "bench", "flops", "evaluate",
-            "encode"]  # fmt: skip
+            "encode", "presets"]  # fmt: skip
 
 
 def run(capsys, *arguments):
@@ -99,6 +99,11 @@ def test_encode(capsys, tmp_path):
     assert code == 0, err
     assert (tmp_path / "clip.mp4").stat().st_size > 0
     assert run(capsys, "encode", tmp_path / "none", "-o", tmp_path / "x.mp4")[0] == 2
+    for fps in ("0", "-3", "nan"):
+        code, _, err = run(capsys, "encode", frames, "-o", tmp_path / "x.gif", "--fps", fps)
+        assert code == 2
+        assert "--fps must be above 0" in err
+    assert not (tmp_path / "x.gif").exists()
 
 
 def test_evaluate(capsys, tmp_path):

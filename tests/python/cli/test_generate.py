@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +106,10 @@ BAD_USAGE = {
     "ending": (["-o", "clip.avi"], "unknown ending '.avi'"),
     "folder": (["-o", "no/such/clip.mp4"], "no folder"),
     "flag": (["--sed", "1"], "No such option"),
+    "fps": (["--fps", "0"], "--fps must be above 0"),
+    "memory": (["--max-memory-mb", "-1"], "--max-memory-mb must be at least 0"),
+    "many steps": (["--steps", "3000000000"], "steps"),
+    "many threads": (["--threads", "5000"], "threads"),
 }
 
 
@@ -142,22 +147,17 @@ def test_bad_data(mini_bundle, photo, tmp_path):
 
 
 def test_ctrl_c_leaves_nothing(mini_bundle, photo, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "mobilevd",
-        "generate",
-        str(photo),
-        "-o",
-        str(tmp_path / "clip.mp4"),
-        "--bundle",
-        str(mini_bundle),
-        "--steps",
-        "500",
-    ]
+    """Interrupted while it samples: the UNet's program is mapped by then."""
+    command = [sys.executable, "-m", "mobilevd", "generate", str(photo), "-o",
+               str(tmp_path / "clip.mp4"), "--bundle", str(mini_bundle),
+               "--steps", "900"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(8)
-    assert process.poll() is None
+    deadline = time.monotonic() + 200
+    while "unet.pte" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130

