@@ -97,8 +97,9 @@ test: $(MINI)/bundle.json
 	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS)
 	$(MAKE) --no-print-directory lint
 
+# Passive: torch's OpenMP threads would otherwise spin on the cores of whoever is measured next.
 bench: $(VENV)/.built
-	$(BIN)/mobilevd bench
+	OMP_WAIT_POLICY=passive $(BIN)/mobilevd bench
 
 clean:
 	rm -rf build out
