@@ -39,12 +39,13 @@ void check(const Flags& flags) {
     if (flags.image.empty()) usage_error("--image is required");
     if (flags.output.empty()) usage_error("--output is required");
     if (!fs::exists(flags.image)) usage_error("--image: no file " + flags.image);
-    frame_format(flags.output);
+    check_output(flags.output);
   } else if (!flags.output.empty() || !flags.image.empty()) {
     usage_error("--stage runs on random inputs and takes neither --image nor --output");
   }
   require_folder_of("--output", flags.output);
   require_folder_of("--json", flags.json);
+  if (fs::is_directory(flags.json)) usage_error("--json: " + flags.json + " is a folder");
   require_folder_of("--etdump", flags.etdump);
 }
 

@@ -5,7 +5,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -53,7 +55,48 @@ mobilevd::ProgressCallback progress_callback(const py::object& callback) {
   };
 }
 
-py::tuple generate(mobilevd::Pipeline& pipeline, const py::object& image, uint64_t seed,
+/// A Pipeline and whether it makes a clip. The flag belongs to whoever holds `turn`.
+struct Pipeline {
+  Pipeline(const std::string& bundle, const mobilevd::PipelineOptions& options)
+      : native(bundle, options) {}
+
+  mobilevd::Pipeline native;
+  bool busy = false;
+};
+
+// One clip at a time in a process: a Pipeline is not thread-safe, and two share ExecuTorch's pool.
+// A thread waits for its turn without the GIL, and takes the GIL (for a callback) while it has its
+// turn; so the order is always turn, then GIL, and nobody waits in a circle. Recursive: a callback
+// may use another Pipeline, since no program runs meanwhile.
+std::recursive_timed_mutex turn;
+
+/// The turn of the calling thread, which must not hold the GIL. Ctrl-C ends the wait.
+std::unique_lock<std::recursive_timed_mutex> wait_for_turn() {
+  std::unique_lock<std::recursive_timed_mutex> lock(turn, std::defer_lock);
+  while (!lock.try_lock_for(std::chrono::milliseconds(100))) {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+  return lock;
+}
+
+mobilevd::Frames generate_in_turn(Pipeline& pipeline, const mobilevd::ClipRequest& request,
+                                  mobilevd::RunStats& stats,
+                                  const mobilevd::ProgressCallback& progress) {
+  const auto lock = wait_for_turn();
+  if (pipeline.busy) {
+    throw Error("a progress callback cannot start a clip of the pipeline that called it",
+                Error::Kind::kUsage);
+  }
+  struct Busy {
+    bool& flag;
+    explicit Busy(bool& busy) : flag(busy) { flag = true; }
+    ~Busy() { flag = false; }
+  } const busy(pipeline.busy);
+  return pipeline.native.generate(request, stats, progress);
+}
+
+py::tuple generate(Pipeline& pipeline, const py::object& image, uint64_t seed,
                    std::optional<int> steps, std::optional<double> fps,
                    std::optional<double> motion_bucket, std::optional<double> noise_aug,
                    const py::object& progress) {
@@ -70,17 +113,17 @@ py::tuple generate(mobilevd::Pipeline& pipeline, const py::object& image, uint64
   mobilevd::Frames frames;
   {
     const py::gil_scoped_release no_gil;
-    frames = pipeline.generate(request, stats, progress_callback(progress));
+    frames = generate_in_turn(pipeline, request, stats, progress_callback(progress));
   }
   mobilevd::RunInfo info;
   info.tool = "mobilevd";
   info.seed = seed;
-  info.steps = pipeline.sampling(request).steps;
-  info.threads = pipeline.threads();
-  info.verify_ms = pipeline.verify_ms();
+  info.steps = pipeline.native.sampling(request).steps;
+  info.threads = pipeline.native.threads();
+  info.verify_ms = pipeline.native.verify_ms();
   return py::make_tuple(
       to_array(std::move(frames.rgb), {frames.count, frames.height, frames.width, 3}),
-      mobilevd::result_json(pipeline.bundle(), stats, info));
+      mobilevd::result_json(pipeline.native.bundle(), stats, info));
 }
 
 py::array_t<float> noise(uint64_t seed, uint32_t stream, std::size_t count) {
@@ -148,21 +191,23 @@ PYBIND11_MODULE(_runtime, m) {
   m.attr("version") = mobilevd::kVersion;
   m.attr("executorch_version") = mobilevd::kExecutorchVersion;
 
-  // Bad data is an Error, bad usage a ValueError, a callback that said stop Cancelled.
+  // Bad data is an Error, a bad argument a UsageError, a callback that said stop Cancelled.
   static const py::handle data_error =
       py::exception<Error>(m, "Error", PyExc_RuntimeError).release();
   static const py::handle cancelled = py::exception<void>(m, "Cancelled", data_error).release();
+  static const py::handle usage_error =
+      py::exception<void>(m, "UsageError", PyExc_ValueError).release();
   py::register_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);
     } catch (const Error& error) {
       const bool usage = error.kind() == Error::Kind::kUsage;
       const bool stopped = error.kind() == Error::Kind::kCancelled;
-      py::set_error(usage ? PyExc_ValueError : stopped ? cancelled : data_error, error.what());
+      py::set_error(usage ? usage_error : stopped ? cancelled : data_error, error.what());
     }
   });
 
-  py::class_<mobilevd::Pipeline>(m, "Pipeline")
+  py::class_<Pipeline>(m, "Pipeline")
       .def(py::init([](const std::string& bundle, int threads, bool verify, bool keep_loaded,
                        uint64_t max_memory_mb) {
              mobilevd::PipelineOptions options;
@@ -170,7 +215,8 @@ PYBIND11_MODULE(_runtime, m) {
              options.verify = verify;
              options.keep_loaded = keep_loaded;
              options.max_memory_bytes = max_memory_mb << 20;
-             return std::make_unique<mobilevd::Pipeline>(bundle, options);
+             const py::gil_scoped_release no_gil;
+             return std::make_unique<Pipeline>(bundle, options);
            }),
            py::arg("bundle"), py::arg("threads") = 0, py::arg("verify") = true,
            py::arg("keep_loaded") = false, py::arg("max_memory_mb") = 0)
@@ -178,13 +224,12 @@ PYBIND11_MODULE(_runtime, m) {
            py::arg("steps") = py::none(), py::arg("fps") = py::none(),
            py::arg("motion_bucket") = py::none(), py::arg("noise_aug") = py::none(),
            py::arg("progress") = py::none())
-      .def_property_readonly("threads", &mobilevd::Pipeline::threads)
-      .def_property_readonly("preset",
-                             [](const mobilevd::Pipeline& p) { return p.bundle().preset; })
+      .def_property_readonly("threads", [](const Pipeline& p) { return p.native.threads(); })
+      .def_property_readonly("preset", [](const Pipeline& p) { return p.native.bundle().preset; })
       .def_property_readonly("fps",
-                             [](const mobilevd::Pipeline& p) { return p.bundle().sampling.fps; })
-      .def_property_readonly("shape", [](const mobilevd::Pipeline& p) {
-        const auto& s = p.bundle().shapes;
+                             [](const Pipeline& p) { return p.native.bundle().sampling.fps; })
+      .def_property_readonly("shape", [](const Pipeline& p) {
+        const auto& s = p.native.bundle().shapes;
         return py::make_tuple(s.frames, s.height, s.width);
       });
 

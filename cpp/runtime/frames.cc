@@ -113,39 +113,74 @@ struct TemporaryFolder {
   }
 };
 
-void write_png_folder(const Frames& frames, const std::string& name) {
-  fs::path target = fs::absolute(name);
-  if (!target.has_filename()) target = target.parent_path();
-  const bool replace = fs::exists(target);
-  if (replace) {
-    if (!fs::is_directory(target)) throw Error("output " + name + " exists and is no folder");
-    for (const auto& entry : fs::directory_iterator(target)) {
-      if (!is_frame_name(entry.path().filename().string())) {
-        throw Error("output folder " + name + " holds other files (" +
-                    entry.path().filename().string() + "); choose a new folder");
-      }
+/// The folder's path without a "/" at its end.
+fs::path folder_path(const std::string& name) {
+  const fs::path target = fs::absolute(name);
+  return target.has_filename() ? target : target.parent_path();
+}
+
+void check_png_folder(const std::string& name) {
+  const fs::path target = folder_path(name);
+  if (!fs::exists(target)) return;
+  if (!fs::is_directory(target)) {
+    throw Error("output " + name + " exists and is no folder", Error::Kind::kUsage);
+  }
+  for (const auto& entry : fs::directory_iterator(target)) {
+    if (!is_frame_name(entry.path().filename().string())) {
+      throw Error("output folder " + name + " holds other files (" +
+                      entry.path().filename().string() + "); choose a new folder",
+                  Error::Kind::kUsage);
     }
   }
+}
+
+void write_png_folder(const Frames& frames, const std::string& name) {
+  const fs::path target = folder_path(name);
   TemporaryFolder fresh{temporary_name(target.string())};
+  fs::remove_all(fresh.path);  // what a killed process of the same id left
   fs::create_directory(fresh.path);
   for (int64_t f = 0; f < frames.count; ++f) {
     char file_name[32];
     std::snprintf(file_name, sizeof file_name, "frame_%04d.png", static_cast<int>(f));
     write_file((fresh.path / file_name).string(), png_bytes(frames, f));
   }
-  TemporaryFolder old;
-  if (replace) {
-    const fs::path aside = fresh.path.string() + ".old";
-    fs::rename(target, aside);
-    old.path = aside;
+  if (!fs::exists(target)) {
+    fs::rename(fresh.path, target);
+    fresh.path.clear();
+    return;
   }
-  fs::rename(fresh.path, target);
+  const fs::path aside = fresh.path.string() + ".old";
+  fs::remove_all(aside);
+  fs::rename(target, aside);
+  try {
+    fs::rename(fresh.path, target);
+  } catch (const fs::filesystem_error& error) {
+    std::error_code lost;
+    fs::rename(aside, target, lost);
+    if (!lost) throw;
+    throw Error("cannot write " + name + ": " + error.code().message() +
+                "; the older frames are in " + aside.string());
+  }
   fresh.path.clear();
+  const TemporaryFolder old{aside};
 }
 
 }  // namespace
 
+void check_output(const std::string& path) {
+  try {
+    if (frame_format(path) == FrameFormat::kPngFolder) {
+      check_png_folder(path);
+    } else if (fs::is_directory(path)) {
+      throw Error("output " + path + " is a folder", Error::Kind::kUsage);
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw Error("cannot write " + path + ": " + error.code().message());
+  }
+}
+
 void write_frames(const Frames& frames, double fps, const std::string& path) {
+  check_output(path);
   try {
     if (frame_format(path) == FrameFormat::kY4m) {
       write_y4m(frames, fps, path);

@@ -25,9 +25,13 @@ enum class FrameFormat { kY4m, kPngFolder };
 /// other formats.
 FrameFormat frame_format(const std::string& path);
 
-/// Writes under a temporary name and renames, so that an error (disk full) leaves nothing behind
-/// and an older output as it was. A folder that exists is replaced only when it holds nothing but
+/// Throws Error (usage) for what write_frames() would refuse to write to, whatever the frames; to
+/// be called before the long work. A folder that exists is replaced only when it holds nothing but
 /// frame_*.png.
+void check_output(const std::string& path);
+
+/// Checks as above, writes under a temporary name and renames, so that an error (disk full) leaves
+/// nothing behind and an older output as it was.
 void write_frames(const Frames& frames, double fps, const std::string& path);
 
 /// YUV4MPEG2, 4:4:4, BT.601 full range, one frame after another.

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <memory>
-#include <sstream>
 #include <utility>
 
 #include "runtime/error.h"
@@ -95,15 +94,20 @@ RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& 
 }
 
 std::string read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream bytes;
-  if (file) bytes << file.rdbuf();
-  if (!file || bytes.fail()) {
-    // A folder opens but gives no bytes; an empty file fails the same way.
-    throw Error("cannot read image " + path + ": " +
-                (errno != 0 ? std::strerror(errno) : "the file is empty"));
+  const auto unreadable = [&path](const char* why) {
+    return Error("cannot read image " + path + ": " + why);
+  };
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  if (!file) throw unreadable(std::strerror(errno));
+  std::string bytes;
+  char part[1 << 16];
+  while (const std::size_t count = std::fread(part, 1, sizeof part, file.get())) {
+    bytes.append(part, count);
   }
-  return bytes.str();
+  // A folder opens, but reading it is an error.
+  if (std::ferror(file.get()) != 0) throw unreadable(std::strerror(errno));
+  if (bytes.empty()) throw unreadable("the file is empty");
+  return bytes;
 }
 
 Crop centre_crop(int width, int height, int64_t target_width, int64_t target_height) {

@@ -3,10 +3,10 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -25,7 +25,9 @@ ThreadPool* get_threadpool();
 namespace mobilevd {
 namespace {
 
-std::atomic<int> living_stages{0};
+// Held while the pool is replaced, so that no stage starts meanwhile.
+std::mutex pool_mutex;
+int living_stages = 0;
 
 int usable_core_count() {
   cpu_set_t set;
@@ -36,8 +38,15 @@ int usable_core_count() {
 
 }  // namespace
 
-StageLease::StageLease() { ++living_stages; }
-StageLease::~StageLease() { --living_stages; }
+StageLease::StageLease() {
+  const std::lock_guard<std::mutex> lock(pool_mutex);
+  ++living_stages;
+}
+
+StageLease::~StageLease() {
+  const std::lock_guard<std::mutex> lock(pool_mutex);
+  --living_stages;
+}
 
 int performance_core_count(const std::string& cpu_folder) {
   std::vector<long> frequencies;
@@ -60,6 +69,7 @@ int set_threads(int threads) {
     throw Error("threads must be between 1 and 1024", Error::Kind::kUsage);
   }
   if (threads == 0) threads = performance_core_count();
+  const std::lock_guard<std::mutex> lock(pool_mutex);
   auto* pool = executorch::extension::threadpool::get_threadpool();
   if (pool == nullptr) throw Error("ExecuTorch has no thread pool in this build");
   if (pool->get_thread_count() == static_cast<std::size_t>(threads)) return threads;

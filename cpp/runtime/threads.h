@@ -11,7 +11,7 @@ int performance_core_count(const std::string& cpu_folder = "/sys/devices/system/
 
 /// Sets the size of ExecuTorch's pool, which kernels and delegates share in the whole process;
 /// 0 means performance_core_count(). Returns the size. Loaded programs hold on to the pool, so
-/// changing it while a Stage lives throws Error. Not to be called while another thread runs one.
+/// changing it while a Stage lives throws Error, also when another thread has it.
 int set_threads(int threads);
 
 /// Counts living Stages, for the check above.

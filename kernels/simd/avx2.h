@@ -12,7 +12,7 @@ namespace mobilevd::kernels {
 namespace {
 
 /// The operations kernels are written in, for AVX2 + FMA + F16C. Another ISA offers the same
-/// members with its own Vec and kLanes (see simd/README.md).
+/// members with its own Vec and kLanes (see kernels/README.md).
 struct Avx2 {
   using Vec = __m256;
   static constexpr int kLanes = 8;

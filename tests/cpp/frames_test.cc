@@ -1,11 +1,31 @@
 #include "runtime/frames.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 #include "runtime/error.h"
 #include "runtime/image.h"
+#include "runtime/output_file.h"
 #include "scratch_folder.h"
+
+namespace {
+// The next rename to this path fails.
+std::string failing_rename_to;
+}  // namespace
+
+// In front of libc's, also for the runtime's library, so that a test can let one rename fail.
+extern "C" int rename(const char* from, const char* to) noexcept {
+  if (!failing_rename_to.empty() && failing_rename_to == to) {
+    failing_rename_to.clear();
+    errno = EIO;
+    return -1;
+  }
+  return ::renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
 
 namespace mobilevd {
 namespace {
@@ -74,6 +94,52 @@ TEST_F(FramesFile, AnOlderClipIsReplacedWhole) {
   EXPECT_TRUE(std::filesystem::exists(path("clip/frame_0000.png")));
   EXPECT_FALSE(std::filesystem::exists(path("clip/frame_0001.png")));
   EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(FramesFile, AFailedReplacementKeepsTheOlderClip) {
+  const Frames frames = two_frames();
+  write_frames(frames, 7, path("clip"));
+  const std::string before = get("clip/frame_0000.png");
+  Frames other = frames;
+  other.rgb[0] = 7;
+  failing_rename_to = path("clip");  // the second rename: the older clip is already aside
+  const auto message = testing::error_of([&] { write_frames(other, 7, path("clip")); });
+  EXPECT_NE(message.find("cannot write"), std::string::npos) << message;
+  EXPECT_TRUE(failing_rename_to.empty());
+  EXPECT_EQ(get("clip/frame_0000.png"), before);
+  EXPECT_TRUE(std::filesystem::exists(path("clip/frame_0001.png")));
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(FramesFile, LeftoversOfAKilledProcessDoNotMixIn) {
+  const std::string temporary = temporary_name(path("clip"));
+  std::filesystem::create_directory(temporary);
+  std::ofstream(temporary + "/frame_0099.png") << "stale";
+  write_frames(two_frames(), 7, path("clip"));
+  EXPECT_FALSE(std::filesystem::exists(path("clip/frame_0099.png")));
+  EXPECT_TRUE(std::filesystem::exists(path("clip/frame_0001.png")));
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(FramesFile, OutputsAreCheckedWithoutFrames) {
+  put("file", "precious");
+  std::filesystem::create_directory(path("photos"));
+  put("photos/holiday.png", "precious");
+  std::filesystem::create_directory(path("folder.y4m"));
+  for (const char* name : {"file", "file/", "photos", "photos/", "folder.y4m", "clip.mp4"}) {
+    try {
+      check_output(path(name));
+      ADD_FAILURE() << name << " was not refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), Error::Kind::kUsage) << error.what();
+      EXPECT_EQ(testing::error_of([&] { write_frames(two_frames(), 7, path(name)); }),
+                error.what());
+    }
+  }
+  EXPECT_EQ(get("file"), "precious");
+  std::filesystem::create_directory(path("empty"));
+  write_frames(two_frames(), 7, path("clip"));
+  for (const char* name : {"new", "new.y4m", "empty", "clip", "clip/"}) check_output(path(name));
 }
 
 TEST_F(FramesFile, AFolderWithOtherThingsIsLeftAlone) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cstring>
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -72,6 +73,22 @@ TEST(Decode, BadBytesAreNamed) {
   std::string flipped = good;
   flipped[flipped.size() / 2] ^= 1;
   EXPECT_NE(testing::error_of([&] { decode(flipped); }).find("damaged"), std::string::npos);
+}
+
+using ImageFile = testing::ScratchFolder;
+
+TEST_F(ImageFile, WhyItCannotBeReadIsSaid) {
+  put("empty.png", "");
+  put("photo.png", std::string("a\0b", 3));
+  const auto why = [&](const std::string& name) {
+    return testing::error_of([&] { read_bytes(path(name)); });
+  };
+  errno = ENOENT;  // must not show
+  EXPECT_EQ(why("empty.png"), "cannot read image " + path("empty.png") + ": the file is empty");
+  EXPECT_EQ(why("none.png"),
+            "cannot read image " + path("none.png") + ": No such file or directory");
+  EXPECT_EQ(why("."), "cannot read image " + path(".") + ": Is a directory");
+  EXPECT_EQ(read_bytes(path("photo.png")), std::string("a\0b", 3));
 }
 
 TEST(Resize, SameSizeIsExact) {

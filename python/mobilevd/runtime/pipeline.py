@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilevd import _runtime
-from mobilevd._runtime import Cancelled, Error
+from mobilevd._runtime import Cancelled, Error, UsageError
 
 __all__ = [
     "Cancelled",
     "Clip",
     "Error",
     "Pipeline",
+    "UsageError",
     "capture_executorch_log",
     "load_image",
     "noise",
@@ -29,6 +30,12 @@ __all__ = [
 ]
 
 Image = bytes | str | os.PathLike[str]
+
+
+def _check_range(name: str, value: int, least: int, most: int) -> None:
+    # Here, since what does not fit the C++ type would be a TypeError that lists signatures.
+    if not least <= value <= most:
+        raise UsageError(f"{name} must be from {least} to {most}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class Clip:
 
 class Pipeline:
     """A checked bundle, ready to make clips.
+
+    Threads may share one: clips of one process are made one after another, whatever the number of
+    pipelines, since all use one pool of threads. So a ``progress`` callback must not wait for a
+    clip of another thread.
 
     Parameters
     ----------
@@ -60,8 +71,8 @@ class Pipeline:
     ------
     Error
         The bundle is damaged, incomplete, or not for this runtime.
-    ValueError
-        An argument is out of range.
+    UsageError
+        An argument is out of range. It is a ``ValueError``.
     """
 
     def __init__(
@@ -73,6 +84,8 @@ class Pipeline:
         keep_loaded: bool = False,
         max_memory_mb: int = 0,
     ) -> None:
+        _check_range("threads", threads, 0, 1024)
+        _check_range("max_memory_mb", max_memory_mb, 0, 2**30)
         self._native = _runtime.Pipeline(
             os.fspath(bundle), threads, verify, keep_loaded, max_memory_mb
         )
@@ -107,8 +120,9 @@ class Pipeline:
         with :class:`Cancelled`, and an exception of its own is passed on. The same arguments give
         the same frames, bit for bit, as ``mobilevd_runner`` on this machine.
         """
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed}")
+        _check_range("seed", seed, 0, 2**64 - 1)
+        if steps is not None:
+            _check_range("steps", steps, 1, 1000)
         frames, stats = self._native.generate(
             image,
             seed,
@@ -134,6 +148,8 @@ def noise(seed: int, stream: int, shape: Sequence[int]) -> NDArray[np.float32]:
 
     Stream 0 is a clip's latents, 1 the picture's augmentation, 2 + i consistency step i.
     """
+    _check_range("seed", seed, 0, 2**64 - 1)
+    _check_range("stream", stream, 0, 2**32 - 1)
     return _runtime.noise(seed, stream, math.prod(shape)).reshape(tuple(shape))
 
 
@@ -142,6 +158,8 @@ def load_image(image: Image, height: int, width: int) -> NDArray[np.float32]:
 
     The crop rule: the largest centred rectangle of the target's aspect ratio.
     """
+    _check_range("height", height, 1, 2**20)
+    _check_range("width", width, 1, 2**20)
     return _runtime.load_image(image, height, width)
 
 

@@ -22,9 +22,10 @@ FORMATS = (".mp4", ".webm", ".gif")
 
 
 def check_output(path: str | os.PathLike[str]) -> Path:
-    """Raise ValueError when ``path`` has no known ending or its folder is missing.
+    """Raise ValueError for a ``path`` that :func:`write_video` would refuse, whatever the frames.
 
-    To be called before the long work. No ending means a folder of PNGs.
+    To be called before the long work. No ending means a folder of PNGs, which is replaced only when
+    it holds nothing but ``frame_*.png``.
     """
     target = Path(path)
     if target.suffix.lower() not in (*FORMATS, ""):
@@ -32,6 +33,14 @@ def check_output(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"unknown ending '{target.suffix}' of {target}: use {known} or a folder")
     if not target.absolute().parent.is_dir():
         raise ValueError(f"no folder {target.absolute().parent}")
+    if target.suffix:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder")
+    elif target.exists():
+        if not target.is_dir():
+            raise ValueError(f"{target} exists and is no folder")
+        if not _holds_only_frames(target):
+            raise ValueError(f"{target} holds other files: choose a new or an empty folder")
     return target
 
 

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mobilevd.runtime import Error, Pipeline, runner_path
+from mobilevd import _runtime
+from mobilevd.runtime import Error, Pipeline, UsageError, noise, runner_path
 
 
 def check_refused(result: subprocess.CompletedProcess[str], code: int, text: str) -> None:
@@ -53,6 +54,33 @@ def test_bad_flags_exit_2(runner, bundle, photo, tmp_path, flags, text):
     good.pop(flags[0], None)
     check_refused(runner(*(x for pair in good.items() for x in pair), *flags), 2, text)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("photos", "holds other files (holiday.png)"),
+        ("file", "exists and is no folder"),
+        ("folder.y4m", "is a folder"),
+    ],
+)
+def test_an_output_in_the_way_is_refused_before_loading(
+    runner, edited_bundle, photo, tmp_path, name, text
+):
+    # A bundle that would be refused in its turn: so nothing was loaded yet.
+    broken = edited_bundle(lambda bundle: bundle.update(schema_version=2))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.png").touch()
+    (tmp_path / "folder.y4m").mkdir()
+    (tmp_path / "file").touch()
+    result = runner("--bundle", broken, "--image", photo, "--output", tmp_path / name)
+    check_refused(result, 2, text)
+    assert os.listdir(tmp_path / "photos") == ["holiday.png"]
+
+
+def test_json_that_is_a_folder(runner, bundle, tmp_path):
+    result = runner("--bundle", bundle, "--stage", "unet", "--json", tmp_path)
+    check_refused(result, 2, f"--json: {tmp_path} is a folder")
 
 
 @pytest.mark.parametrize("flag", ["--bundle", "--image", "--output"])
@@ -156,6 +184,15 @@ def test_truncated_image(runner, bundle, photo, tmp_path):
     assert os.listdir(tmp_path) == ["cut.jpg"]
 
 
+def test_empty_image(runner, bundle, tmp_path):
+    empty = tmp_path / "photo.jpg"
+    empty.touch()
+    result = runner("--bundle", bundle, "--image", empty, "--output", tmp_path / "clip")
+    check_refused(result, 1, f"cannot read image {empty}: the file is empty")
+    with pytest.raises(Error, match=r"photo\.jpg: the file is empty$"):
+        Pipeline(bundle).generate(empty)
+
+
 def test_full_device(runner, bundle, photo, tmp_path):
     full = tmp_path / "clip.y4m"
     full.symlink_to("/dev/full")
@@ -204,14 +241,36 @@ def test_full_disk(runner, bundle, photo, tmp_path):
         ({"steps": 0}, "steps must be"),
         ({"fps": 0.5}, "fps must be"),
         ({"fps": float("nan")}, "fps must be"),
+        ({"steps": 3_000_000_000}, "steps must be from 1 to 1000, not 3000000000"),
         ({"motion_bucket": -1}, "motion-bucket must be"),
     ],
 )
-def test_bad_arguments_are_value_errors(bundle, photo, arguments, text):
-    with pytest.raises(ValueError, match=text):
+def test_bad_arguments_are_usage_errors(bundle, photo, arguments, text):
+    with pytest.raises(UsageError, match=text) as caught:
         Pipeline(bundle).generate(photo, **arguments)
+    assert isinstance(caught.value, ValueError)
+    assert "\n" not in str(caught.value)
 
 
-def test_bad_threads(bundle):
-    with pytest.raises(ValueError, match="threads must be"):
-        Pipeline(bundle, threads=-1)
+@pytest.mark.parametrize("name", ["threads", "max_memory_mb"])
+@pytest.mark.parametrize("value", [-1, 2**31, 2**64])
+def test_bad_settings_are_usage_errors(bundle, name, value):
+    with pytest.raises(UsageError, match=f"^{name} must be from 0 to .*, not {value}$"):
+        Pipeline(bundle, **{name: value})
+
+
+def test_bad_noise_is_a_usage_error():
+    with pytest.raises(UsageError, match="seed must be"):
+        noise(-1, 0, (2,))
+    with pytest.raises(UsageError, match="stream must be"):
+        noise(0, 2**32, (2,))
+
+
+def test_the_native_module_tells_usage_from_data(bundle, tmp_path):
+    with pytest.raises(UsageError, match="steps must be"):
+        _runtime.sigmas(_runtime.SamplingSpec(steps=0))
+    with pytest.raises(UsageError, match="threads must be"):
+        _runtime.Pipeline(str(bundle), threads=-1)
+    with pytest.raises(Error):
+        _runtime.Pipeline(str(tmp_path))
+    assert not issubclass(Error, ValueError)

@@ -73,6 +73,27 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, clip):
     assert os.listdir(tmp_path) == ["photos"]
 
 
+def test_an_output_in_the_way_is_refused_early_and_late(tmp_path, clip):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.png").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    for name, text in {
+        "photos": "holds other files",
+        "file": "exists and is no folder",
+        "folder.mp4": "is a folder",
+    }.items():
+        with pytest.raises(ValueError, match=text):
+            video.check_output(tmp_path / name)
+        with pytest.raises(ValueError, match=text):
+            video.write_video(tmp_path / name, clip, fps=7)
+    assert os.listdir(tmp_path / "photos") == ["holiday.png"]
+    (tmp_path / "empty").mkdir()
+    video.write_video(tmp_path / "clip", clip, fps=7)
+    for name in ("empty", "clip", "new", "new.mp4"):
+        video.check_output(tmp_path / name)
+
+
 def test_a_shorter_clip_replaces_the_whole_folder(tmp_path, clip):
     video.write_video(tmp_path / "clip", clip, fps=7)
     video.write_video(tmp_path / "clip", clip[:3], fps=7)
