@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, ValueError | OSError | RuntimeError | ImportError):
             _fail(str(error), 1)
         raise
+    if code == 130:  # how typer hands on a Ctrl-C
+        _fail("stopped", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

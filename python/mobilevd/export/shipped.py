@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 from .. import __version__
@@ -22,7 +21,7 @@ def shipped_bundle(
     preset: str, progress: Callable[[int, int, str], object] = lambda done, total, stage: None
 ) -> Path:
     """Path of the exported bundle; made when missing, keyed by weights, exporter and versions."""
-    package = Path(str(files("mobilevd")))
+    package = Path(__file__).parents[1]
     weights = package / "weights" / preset
     key = hashlib.sha256(f"{__version__} {version('executorch')}".encode())
     sources = [*weights.glob("*"), package / "presets.py"]

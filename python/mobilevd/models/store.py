@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -85,7 +84,7 @@ def load_model(source: str | Path) -> Model:
     folder = Path(source)
     if not folder.is_dir():
         preset = get_preset(str(source))
-        folder = Path(str(files("mobilevd") / "weights" / preset.name))
+        folder = Path(__file__).parents[1] / "weights" / preset.name
         if not folder.is_dir():
             raise ValueError(f"no weights ship for preset '{preset.name}': give a model folder")
     if not (folder / "model.json").is_file():

@@ -42,7 +42,8 @@ def test_stage_equals_eager(mini_bundle, name):
     (got,) = run(mini_bundle / f"{name}.pte", inputs)
     assert tuple(got.shape) == stage.outputs[0].shape == tuple(want.shape)
     relative = float((got - want).norm() / want.norm())
-    assert relative < 2e-5, relative
+    # float32 on both sides; ExecuTorch's GroupNorm takes E[x^2] - E[x]^2, which costs digits.
+    assert relative < 1e-4, relative
 
 
 def test_files_and_manifest_agree(mini_bundle, manifest):
