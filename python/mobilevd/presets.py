@@ -7,7 +7,9 @@ from typing import Any
 
 from .models.clip_vision import ClipVisionConfig
 from .models.config import UNetConfig
+from .models.svd_vae import SvdVaeConfig
 from .models.tiny_vae import TinyVaeConfig
+from .models.vae import VaeConfig, vae_config_from_dict
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Sampling:
         return self.steps * (2 if self.guidance_max > 1 else 1)
 
 
+# SVD's encoder runs once a clip; its decoder costs several times the UNet, so phones get TAESD's,
+# which codes SVD's latents times 0.18215.
+PHONE_VAE = SvdVaeConfig(tiny_decoder=TinyVaeConfig(latent_scale=0.18215, native_scale=0.18215))
+
+
 @dataclass(frozen=True)
 class Preset:
     """A model at a size; ``height`` and ``width`` are pixels of the clip."""
@@ -44,7 +51,7 @@ class Preset:
     width: int
     unet: UNetConfig = field(default_factory=UNetConfig)
     image_encoder: ClipVisionConfig = field(default_factory=ClipVisionConfig)
-    vae: TinyVaeConfig = field(default_factory=TinyVaeConfig)
+    vae: VaeConfig = PHONE_VAE
     sampling: Sampling = field(default_factory=Sampling)
 
     @property
@@ -66,7 +73,7 @@ class Preset:
                 **values,
                 "unet": UNetConfig.from_dict(values["unet"]),
                 "image_encoder": ClipVisionConfig(**tuples(values["image_encoder"])),
-                "vae": TinyVaeConfig(**tuples(values["vae"])),
+                "vae": vae_config_from_dict(values["vae"]),
                 "sampling": Sampling(**values["sampling"]),
             }
         )
@@ -101,8 +108,20 @@ _MINI = Preset(
 PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
-        Preset("svd-1024x576", "Stable Video Diffusion, 14 frames, its own size", 576, 1024),
-        Preset("svd-512x256", "Stable Video Diffusion at MobileVD's size", 256, 512),
+        Preset(
+            "svd-1024x576",
+            "Stable Video Diffusion, 14 frames, its own size",
+            576,
+            1024,
+            vae=SvdVaeConfig(),
+        ),
+        Preset(
+            "svd-512x256",
+            "Stable Video Diffusion at MobileVD's size",
+            256,
+            512,
+            vae=SvdVaeConfig(),
+        ),
         _MINI,
     )
 }

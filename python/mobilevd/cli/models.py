@@ -79,16 +79,42 @@ def train(
     print(run(method, preset, output, settings, max_minutes, vae))
 
 
-@app.command(epilog="Example: mobilevd compress --model mini -o runs/mini-collapsed")
+@app.command(
+    epilog="Example: mobilevd compress --model mini -o runs/mini-collapsed && "
+    "mobilevd compress --weights SVD_FOLDER --preset svd-512x256 -o runs/svd"
+)
 def compress(
     output: Annotated[Path, typer.Option("-o", "--output", help="Model folder to write.")],
     model: ModelSource = "mini",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Start from this diffusers folder of Stable Video Diffusion instead."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="With --weights: the clip's size and sampling.")
+    ] = None,
+    tiny_vae: Annotated[
+        Path | None,
+        typer.Option(help="With --weights: an AutoencoderTiny folder (TAESD), for its decoder."),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="With --weights: fp16 for the half-precision files.")
+    ] = None,
 ) -> None:
     """Apply the lossless step: collapse cross-attention to its single token."""
+    if weights is None and any(v is not None for v in (preset, tiny_vae, variant)):
+        raise UsageError("--preset, --tiny-vae and --variant go with --weights")
+    if weights is not None and preset is None:
+        raise UsageError(f"--weights needs --preset, one of: {', '.join(PRESETS)}")
+    target = None if preset is None else _preset(preset)
     from ..compress.cross_attention import collapse_cross_attention
+    from ..models.diffusers_folder import read_pipeline
     from ..models.store import save_model
 
-    loaded = _model(model)
+    if weights is not None and target is not None:
+        loaded = read_pipeline(weights, target, tiny_vae=tiny_vae, variant=variant)
+    else:
+        loaded = _model(model)
     before = sum(p.numel() for p in loaded.unet.parameters())
     loaded.unet = collapse_cross_attention(loaded.unet)
     loaded.preset = dataclasses.replace(loaded.preset, unet=loaded.unet.config)

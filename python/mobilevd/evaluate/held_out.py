@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..models.store import Model
-from ..models.tiny_vae import TinyVae
+from ..models.vae import Vae
 from ..training.data import ClipSource, Mixture, load_batch
 from ..training.methods.svd import Conditioning, predict_v
 from ..training.noise import v_target
@@ -16,7 +16,7 @@ SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 
 
 @torch.no_grad()
-def reconstruction_psnr(vae: TinyVae, source: ClipSource, size: int, seed: int = 2) -> float:
+def reconstruction_psnr(vae: Vae, source: ClipSource, size: int, seed: int = 2) -> float:
     """Mean PSNR (dB, peak 1 in [0, 1]) over 128 pictures."""
     images = load_batch(source, seed, 0, 128, 1, size).clips.flatten(0, 1)
     error = (vae(images).clamp(-1, 1) - images) / 2

@@ -16,6 +16,7 @@ from ..models.attention import FeedForward, SelfAttention, spatial_attention, te
 from ..models.embeddings import FramePosition
 from ..models.transformer import AlphaBlender
 from ..models.unet import UNet
+from ..models.vae_blocks import PictureAttention
 
 Rewrite = Callable[[UNet], None]
 
@@ -52,9 +53,11 @@ def written_out_spatial_attention(
     return out.reshape(n, positions, -1)
 
 
-def write_out_spatial_attention(unet: UNet) -> None:
-    for module in unet.modules():
-        if isinstance(module, SelfAttention) and module.core is spatial_attention:
+def write_out_spatial_attention(network: nn.Module) -> None:
+    for module in network.modules():
+        if not isinstance(module, SelfAttention | PictureAttention):
+            continue
+        if module.core is spatial_attention:
             module.core = written_out_spatial_attention
 
 
@@ -91,9 +94,9 @@ class ConstantBlend(nn.Module):
 
 
 @torch.no_grad()
-def fold_blends(unet: UNet) -> None:
+def fold_blends(network: nn.Module) -> None:
     """sigmoid(mix_factor) becomes a number: no sigmoid and subtraction of one element left."""
-    for module in unet.modules():
+    for module in network.modules():
         for name, child in module.named_children():
             if isinstance(child, AlphaBlender):
                 setattr(module, name, ConstantBlend(float(torch.sigmoid(child.mix_factor))))
@@ -152,3 +155,11 @@ def prepare(unet: UNet, backend: str) -> UNet:
     for rewrite in REWRITES[backend]:
         rewrite(unet)
     return unet.eval()
+
+
+def prepare_vae(network: nn.Module) -> nn.Module:
+    """A copy of an encoder or decoder, rewritten; TAESD's has nothing to rewrite."""
+    network = copy.deepcopy(network)
+    write_out_spatial_attention(network)
+    fold_blends(network)
+    return network.eval()

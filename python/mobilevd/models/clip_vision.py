@@ -129,6 +129,11 @@ class ClipVision(nn.Module):
         return ((image + 1) / 2 - mean) / std
 
 
+def transformers_key(key: str) -> str | None:
+    """transformers' name -> ours; ``position_ids`` is a constant that old files carry."""
+    return None if key.endswith("position_ids") else key.removeprefix("vision_model.")
+
+
 def transformers_keys(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A transformers state dict under our names (its constant ``position_ids`` dropped)."""
-    return {k.removeprefix("vision_model."): v for k, v in state.items() if "position_ids" not in k}
+    """A transformers state dict under our names."""
+    return {name: v for k, v in state.items() if (name := transformers_key(k)) is not None}

@@ -1,16 +1,24 @@
-"""Parameter names and shapes: diffusers' UNetSpatioTemporalConditionModel <-> ours."""
+"""Parameter names and shapes: diffusers' spatio-temporal UNet and VAE <-> ours.
+
+One table serves both; the image encoder's names are transformers' (``clip_vision``).
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from .config import UNetConfig
+from .svd_vae import SvdVae, SvdVaeConfig
 from .unet import UNet
+from .weight_folder import load_weights
+
+Config = TypeVar("Config")
 
 # (diffusers, ours), applied left to right on dotted names with a trailing dot before the leaf.
 _RENAMES = (
@@ -21,7 +29,10 @@ _RENAMES = (
     (".ff.net.2.", ".ff.proj_out."),
     (".ff_in.net.0.proj.", ".ff_in.proj_in."),
     (".ff_in.net.2.", ".ff_in.proj_out."),
+    ("quant_conv.", "encoder.quant_conv."),  # the VAE's: ours belongs to the encoder stage
 )
+# 4-D here, 5-D in diffusers.
+_TEMPORAL_CONVOLUTIONS = ("temporal_res_block.conv", "decoder.time_conv_out.")
 
 
 def to_ours(key: str) -> str:
@@ -43,7 +54,9 @@ def state_dict_to_ours(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 
 def state_dict_to_diffusers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {
-        to_diffusers(k): v.unsqueeze(-1) if "temporal_res_block.conv" in k and v.ndim == 4 else v
+        to_diffusers(k): v.unsqueeze(-1)
+        if v.ndim == 4 and any(t in k for t in _TEMPORAL_CONVOLUTIONS)
+        else v
         for k, v in state.items()
     }
 
@@ -81,6 +94,18 @@ def config_to_ours(config: dict[str, Any]) -> UNetConfig:
     )
 
 
+def vae_config_to_ours(config: dict[str, Any]) -> SvdVaeConfig:
+    """``config.json`` of an AutoencoderKLTemporalDecoder (or its ``config``)."""
+    if config["in_channels"] != 3 or config["out_channels"] != 3:
+        raise ValueError("a VAE of other than 3 picture channels is not supported")
+    return SvdVaeConfig(
+        latent_channels=config["latent_channels"],
+        block_out_channels=tuple(config["block_out_channels"]),
+        layers_per_block=config["layers_per_block"],
+        latent_scale=config["scaling_factor"],
+    )
+
+
 def from_diffusers(unet_or_folder: nn.Module | str | Path) -> UNet:
     """The same UNet from a diffusers module, or from a folder (pipeline or ``unet``) of weights.
 
@@ -90,15 +115,55 @@ def from_diffusers(unet_or_folder: nn.Module | str | Path) -> UNet:
         No ``config.json`` or safetensors; missing or extra keys, wrong shapes (named).
     """
     if isinstance(unet_or_folder, nn.Module):
-        config = config_to_ours(dict(cast(Any, unet_or_folder.config)))
-        state = state_dict_to_ours(unet_or_folder.state_dict())
-    else:
-        config, state = _read_folder(Path(unet_or_folder))
+        with torch.device("meta"):
+            unet = UNet(config_to_ours(dict(cast(Any, unet_or_folder.config))))
+        _take_weights(unet, unet_or_folder)
+        return unet
+    folder = Path(unet_or_folder)
+    folder = folder / "unet" if (folder / "unet").is_dir() else folder
     with torch.device("meta"):
-        unet = UNet(config)
-    check_state(unet, state)
-    unet.load_state_dict(state, assign=True)
+        unet = UNet(read_config(folder, "UNetSpatioTemporalConditionModel", config_to_ours))
+    load_weights(unet, folder, to_ours)
     return unet
+
+
+def vae_from_diffusers(vae: nn.Module) -> SvdVae:
+    """The same VAE from a diffusers ``AutoencoderKLTemporalDecoder``; shares its weights."""
+    with torch.device("meta"):
+        ours = SvdVae(vae_config_to_ours(dict(cast(Any, vae.config))))
+    _take_weights(ours, vae)
+    return ours
+
+
+def _take_weights(ours: nn.Module, theirs: nn.Module) -> None:
+    state = state_dict_to_ours(theirs.state_dict())
+    check_state(ours, state)
+    ours.load_state_dict(state, assign=True)
+
+
+def read_config(folder: Path, kind: str, convert: Callable[[dict[str, Any]], Config]) -> Config:
+    """``config.json`` of one network's folder, which must be of class ``kind``, converted."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no config.json: not the folder of a {kind}")
+    config = read_json(path)
+    # diffusers writes _class_name, transformers architectures.
+    name = config.get("_class_name") or (config.get("architectures") or [kind])[0]
+    if name != kind:
+        raise ValueError(f"{path} is of the class {name}, not {kind}")
+    try:
+        return convert(config)
+    except KeyError as error:
+        raise ValueError(f"{path} lacks the entry {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        raise ValueError(f"{path} is not a JSON object") from None
 
 
 def check_state(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -115,29 +180,3 @@ def check_state(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
     if problems:
         more = f" (and {len(problems) - 4} more)" if len(problems) > 4 else ""
         raise ValueError("weights do not fit the model: " + "; ".join(problems[:4]) + more)
-
-
-def _read_folder(folder: Path) -> tuple[UNetConfig, dict[str, torch.Tensor]]:
-    from safetensors.torch import load_file
-
-    folder = folder / "unet" if (folder / "unet").is_dir() else folder
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no config.json: not a diffusers UNet folder")
-    config = config_to_ours(json.loads((folder / "config.json").read_text()))
-    index = sorted(
-        folder.glob("*.safetensors.index*.json"), key=lambda p: (p.name.count("."), p.name)
-    )
-    if index:
-        names = sorted(set(json.loads(index[0].read_text())["weight_map"].values()))
-    else:
-        # "name.safetensors" before its variants ("name.fp16.safetensors").
-        found = sorted(folder.glob("*.safetensors"), key=lambda p: (p.name.count("."), p.name))
-        names = [p.name for p in found[:1]]
-    if not names:
-        raise FileNotFoundError(f"{folder} has no .safetensors weights")
-    state: dict[str, torch.Tensor] = {}
-    for name in names:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} lacks the weight file {name}")
-        state |= load_file(folder / name)
-    return config, state_dict_to_ours({k: v.float() for k, v in state.items()})

@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from ..presets import Preset, get_preset
 from ..whole_files import whole_file, write_text
 from . import create_unet
 from .clip_vision import ClipVision
-from .diffusers_keys import check_state
-from .tiny_vae import TinyVae
 from .unet import UNet
+from .vae import Vae, create_vae
+from .weight_folder import load_files
 
 NETWORKS = ("unet", "vae", "image_encoder")
 
@@ -29,13 +28,16 @@ class Model:
 
     preset: Preset
     unet: UNet
-    vae: TinyVae
+    vae: Vae
     image_encoder: ClipVision
 
     @classmethod
     def fresh(cls, preset: Preset) -> Model:
         return cls(
-            preset, create_unet(preset.unet), TinyVae(preset.vae), ClipVision(preset.image_encoder)
+            preset,
+            create_unet(preset.unet),
+            create_vae(preset.vae),
+            ClipVision(preset.image_encoder),
         )
 
     def networks(self) -> dict[str, nn.Module]:
@@ -65,18 +67,13 @@ def save_model(model: Model, folder: Path, dtype: torch.dtype | None = None) -> 
 
 
 def load_network(network: nn.Module, path: Path) -> None:
-    """Weights of one network, as float32; errors name the file and the first wrong keys."""
+    """Weights of one network, as float32; errors name the file and the first wrong keys.
+
+    The parameters are replaced, so optimizers are made afterwards.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: the model folder is not whole")
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-    try:
-        check_state(network, state)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    network.load_state_dict({k: v.float() for k, v in state.items()})
+    load_files(network, [path], dtype=torch.float32)
 
 
 def load_model(source: str | Path) -> Model:
@@ -89,7 +86,9 @@ def load_model(source: str | Path) -> Model:
             raise ValueError(f"no weights ship for preset '{preset.name}': give a model folder")
     if not (folder / "model.json").is_file():
         raise FileNotFoundError(f"{folder} has no model.json: not a model folder")
-    model = Model.fresh(Preset.from_dict(json.loads((folder / "model.json").read_text())))
+    preset = Preset.from_dict(json.loads((folder / "model.json").read_text()))
+    with torch.device("meta"):  # no random weights first: SVD's take a minute and twice the memory
+        model = Model.fresh(preset)
     for name, network in model.networks().items():
         load_network(network, folder / f"{name}.safetensors")
         network.eval().requires_grad_(False)

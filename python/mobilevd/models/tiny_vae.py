@@ -20,6 +20,9 @@ class TinyVaeConfig:
     decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
     # Latents are multiplied by this to reach unit variance before noise is added.
     latent_scale: float = 1.0
+    # What the network's own latents are, times ours. TAESD codes SVD's latents * 0.18215 (diffusers
+    # gives it scaling_factor 1), while every other place here speaks of unscaled ones.
+    native_scale: float = 1.0
 
     @property
     def factor(self) -> int:
@@ -59,9 +62,11 @@ class TinyEncoder(nn.Module):
             layers += [Block(width) for _ in range(blocks)]
         layers.append(nn.Conv2d(width, config.latent_channels, 3, padding=1))
         self.layers = nn.Sequential(*layers)
+        self.native_scale = config.native_scale
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.layers((image + 1) / 2)
+        latents = self.layers((image + 1) / 2)
+        return latents if self.native_scale == 1 else latents / self.native_scale
 
 
 class TinyDecoder(nn.Module):
@@ -80,9 +85,10 @@ class TinyDecoder(nn.Module):
                 layers.append(nn.Upsample(scale_factor=2))
             layers.append(nn.Conv2d(width, 3 if i == last else width, 3, padding=1, bias=i == last))
         self.layers = nn.Sequential(*layers)
+        self.native_scale = config.native_scale
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        return self.layers(torch.tanh(latents / 3) * 3) * 2 - 1
+        return self.layers(torch.tanh(latents / (3 / self.native_scale)) * 3) * 2 - 1
 
 
 class TinyVae(nn.Module):

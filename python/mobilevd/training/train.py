@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..models.store import Model, load_network, save_model, save_tensors, with_latent_scale
+from ..models.tiny_vae import TinyVae
 from ..presets import Preset, get_preset
 from .data import Mixture
 from .loop import Run, Settings
@@ -29,6 +30,8 @@ def train_autoencoder(
     """Trains the VAE and writes ``vae.safetensors``; False if stopped early."""
     torch.manual_seed(settings.seed)
     vae = Model.fresh(preset).vae
+    if not isinstance(vae, TinyVae):
+        raise ValueError(f"preset {preset.name} takes SVD's autoencoder as it is: nothing to train")
     run = Run(output, Autoencoder(vae, Mixture("train"), preset.height), settings)
     finished = run.train(minutes)
     vae.load_state_dict(run.averaged())
@@ -43,8 +46,9 @@ def train_svd(
     torch.manual_seed(settings.seed)
     model = Model.fresh(preset)
     load_network(model.vae, vae)
-    scale = latent_scale(model.vae, Mixture("train"), preset.height)
-    model.preset = with_latent_scale(preset, scale)
+    if isinstance(model.vae, TinyVae):  # SVD's has its own scale
+        scale = latent_scale(model.vae, Mixture("train"), preset.height)
+        model.preset = with_latent_scale(preset, scale)
     checksum = hashlib.sha256(vae.read_bytes()).hexdigest()
     run = Run(output, Svd(model, Mixture("train")), settings, {"vae_sha256": checksum})
     finished = run.train(minutes)

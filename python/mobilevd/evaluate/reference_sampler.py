@@ -1,0 +1,131 @@
+"""The sampler in plain PyTorch: what "SVD, 50 evaluations" means, equal to diffusers' pipeline.
+
+It lives in ``evaluate`` because it is the baseline that models are held against: the product
+samples in C++ (``cpp/runtime/sampler.cc``, the same formulas), and training never samples.
+
+EDM with v-prediction and sigma_data 1, Karras' noise levels, Euler steps or multistep consistency,
+guidance that grows linearly over the frames (facts: mobilevd-paper 3.1 and 5). Sigmas and clips
+are float64; the UNet sees its own type. All noise is given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from PIL import Image
+from torch import nn
+
+from ..models.store import Model
+from ..presets import Sampling
+from ..training.noise import c_in, c_noise, denoised
+from .clip_preprocessing import clip_input, vae_input
+
+# Step -> N(0, 1) noise of the latents' shape, for consistency sampling.
+Renoise = Callable[[int], torch.Tensor]
+
+
+def karras_sigmas(count: int, low: float, high: float, rho: float) -> torch.Tensor:
+    """``count`` noise levels from high down to low (arXiv 2206.00364, eq. 5); one: high alone."""
+    ramp = torch.linspace(0, 1, count, dtype=torch.float64)
+    return (high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+
+
+def sampling_sigmas(sampling: Sampling) -> torch.Tensor:
+    """The levels a clip goes through and a last 0: [steps + 1].
+
+    "euler" makes the grid anew for its number of steps, "consistency" takes every
+    (levels / steps)-th of a grid of ``levels``.
+    """
+    s = sampling
+    if s.steps < 1:
+        raise ValueError(f"steps must be at least 1, not {s.steps}")
+    if s.sampler == "euler":
+        sigmas = karras_sigmas(s.steps, s.sigma_min, s.sigma_max, s.rho)
+    elif s.sampler == "consistency":
+        if s.levels is None or s.steps > s.levels:
+            raise ValueError(f"{s.steps} consistency steps need as many levels, not {s.levels}")
+        grid = karras_sigmas(s.levels, s.sigma_min, s.sigma_max, s.rho)
+        sigmas = grid[[i * s.levels // s.steps for i in range(s.steps)]]
+    else:
+        raise ValueError(f"unknown sampler '{s.sampler}'; known: euler, consistency")
+    return torch.cat([sigmas, sigmas.new_zeros(1)])
+
+
+def added_time_ids(sampling: Sampling) -> torch.Tensor:
+    """Micro-conditioning [1, 3]; SVD was trained on fps - 1."""
+    return torch.tensor([[sampling.fps - 1, sampling.motion_bucket, sampling.noise_aug]])
+
+
+@torch.no_grad()
+def sample_latents(
+    unet: nn.Module,
+    token: torch.Tensor,
+    image_latents: torch.Tensor,
+    noise: torch.Tensor,
+    sampling: Sampling,
+    renoise: Renoise | None = None,
+) -> torch.Tensor:
+    """N(0, 1) ``noise`` [B, F, L, h, w] -> clean latents of that shape, float64.
+
+    token [B, 1, D] and image_latents [B, L, h, w] condition all frames; the unconditional branch
+    sees zeros for both.
+    """
+    if sampling.sampler == "consistency" and sampling.steps > 1 and renoise is None:
+        raise ValueError("consistency sampling of several steps needs renoise")
+    batch, frames = noise.shape[:2]
+    dtype = next(unet.parameters()).dtype
+    ids = added_time_ids(sampling).to(dtype).expand(batch, -1)
+    picture = image_latents[:, None].expand(-1, frames, -1, -1, -1).to(dtype)
+    token = token.to(dtype)
+    guided = sampling.guidance_max > 1
+    guidance = torch.linspace(
+        sampling.guidance_min, sampling.guidance_max, frames, dtype=torch.float64
+    ).view(1, frames, 1, 1, 1)
+
+    def velocity(x: torch.Tensor, sigma: torch.Tensor, conditional: bool) -> torch.Tensor:
+        on = 1.0 if conditional else 0.0
+        sample = torch.cat([c_in(sigma, x).to(dtype), picture * on], dim=2)
+        return unet(sample, c_noise(sigma).to(dtype), token * on, ids).double()
+
+    sigmas = sampling_sigmas(sampling)
+    x = noise.double() * (sigmas[0] ** 2 + 1).sqrt()
+    for step, (sigma, following) in enumerate(pairwise(sigmas)):
+        v = velocity(x, sigma, True)
+        if guided:
+            unconditional = velocity(x, sigma, False)
+            v = unconditional + guidance * (v - unconditional)
+        clean = denoised(x, v, sigma)
+        if sampling.sampler == "euler":
+            x = x + (x - clean) / sigma * (following - sigma)
+        elif following > 0 and renoise is not None:
+            x = clean + following * renoise(step).double()
+        else:
+            x = clean
+    return x
+
+
+@torch.no_grad()
+def generate(
+    model: Model,
+    picture: Image.Image,
+    noise: torch.Tensor,
+    augmentation: torch.Tensor,
+    renoise: Renoise | None = None,
+) -> torch.Tensor:
+    """A clip [F, 3, H, W] in [0, 1] of the preset's size, decoded as one piece.
+
+    ``noise`` [1, F, L, h, w] becomes the clip, ``augmentation`` [1, 3, H, W] is added to the
+    picture times ``sampling.noise_aug``; both N(0, 1).
+    """
+    preset, dtype = model.preset, next(model.vae.parameters()).dtype
+    token = model.image_encoder(
+        clip_input(picture, preset.image_encoder).to(next(model.image_encoder.parameters()).dtype)
+    )
+    image = vae_input(picture, preset.height, preset.width)
+    image = image + preset.sampling.noise_aug * augmentation
+    image_latents = model.vae.encoder(image.to(dtype))
+    latents = sample_latents(model.unet, token, image_latents, noise, preset.sampling, renoise)
+    frames = model.vae.decoder((latents[0] / preset.vae.latent_scale).to(dtype))
+    return (frames / 2 + 0.5).clamp(0, 1)

@@ -1,0 +1,28 @@
+"""The two autoencoders under one roof: which one a configuration means.
+
+Common to both: ``encoder`` [N, 3, H, W] in [-1, 1] -> latents [N, L, H/f, W/f], ``decoder`` the way
+back for the frames of one clip; the config has ``latent_channels``, ``factor``, ``latent_scale``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .svd_vae import SvdVae, SvdVaeConfig
+from .tiny_vae import TinyVae, TinyVaeConfig
+
+Vae = TinyVae | SvdVae
+VaeConfig = TinyVaeConfig | SvdVaeConfig
+
+
+def create_vae(config: VaeConfig) -> Vae:
+    return SvdVae(config) if isinstance(config, SvdVaeConfig) else TinyVae(config)
+
+
+def vae_config_from_dict(values: dict[str, Any]) -> VaeConfig:
+    """The inverse of ``dataclasses.asdict`` after a trip through JSON; widths tell them apart."""
+    entries: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    if "block_out_channels" not in entries:
+        return TinyVaeConfig(**entries)
+    tiny = vae_config_from_dict(values["tiny_decoder"]) if values.get("tiny_decoder") else None
+    return SvdVaeConfig(**{**entries, "tiny_decoder": tiny})

@@ -1,0 +1,66 @@
+"""SVD's VAE and CLIP as stages: rewritten without change, exported, lowered."""
+
+import dataclasses
+
+import pytest
+import torch
+from mobilevd.export.rewrites import written_out_spatial_attention
+from mobilevd.export.stages import make_stage
+from mobilevd.export.xnnpack import lower_xnnpack
+from mobilevd.models.store import Model
+from mobilevd.models.svd_vae import SvdVaeConfig
+from mobilevd.models.tiny_vae import TinyVaeConfig
+from mobilevd.presets import get_preset
+
+TINY = TinyVaeConfig(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), native_scale=0.18215)
+
+
+def small_model(tiny=None) -> Model:
+    mini = get_preset("mini")
+    vae = SvdVaeConfig(block_out_channels=(32, 64), tiny_decoder=tiny)
+    unet = dataclasses.replace(mini.unet, num_frames=3)
+    torch.manual_seed(0)
+    model = Model.fresh(dataclasses.replace(mini, height=16, width=24, vae=vae, unet=unet))
+    with torch.no_grad():
+        for network in model.networks().values():
+            for p in network.parameters():
+                p.add_(0.05 * torch.randn_like(p))
+            network.eval()
+    return model
+
+
+@pytest.mark.parametrize("name", ["image_encoder", "vae_encoder", "vae_decoder"])
+@torch.no_grad()
+def test_stage_equals_its_network(name):
+    model = small_model()
+    stage = make_stage(model, name, "xnnpack")
+    if name == "vae_decoder":  # all frames at once: they see each other
+        assert stage.inputs[0].shape == (3, 4, 8, 12)
+        assert stage.outputs[0].shape == (3, 3, 16, 24)
+    networks = {
+        "image_encoder": model.image_encoder,
+        "vae_encoder": model.vae.encoder,
+        "vae_decoder": model.vae.decoder,
+    }
+    example = stage.example()
+    want = networks[name](*example)
+    program = torch.export.export(stage.module, example)
+    torch.testing.assert_close(program.module()(*example), want, rtol=1e-4, atol=1e-5)
+    assert want.shape == stage.outputs[0].shape
+    if name != "image_encoder":
+        cores = [m.core for m in stage.module.modules() if hasattr(m, "core")]
+        assert cores == [written_out_spatial_attention]
+        assert "scaled_dot_product_attention" not in str(program.graph)
+
+
+@pytest.mark.parametrize("name", ["vae_encoder", "vae_decoder"])
+def test_stage_lowers(name):
+    lowered = lower_xnnpack(make_stage(small_model(), name, "xnnpack"))
+    assert len(lowered.program) > 0
+
+
+@torch.no_grad()
+def test_tiny_decoder_goes_frame_by_frame():
+    stage = make_stage(small_model(TINY), "vae_decoder", "xnnpack")
+    assert stage.inputs[0].shape == (1, 4, 8, 12)
+    assert stage.module(*stage.example()).shape == stage.outputs[0].shape
