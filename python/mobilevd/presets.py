@@ -7,6 +7,12 @@ from typing import Any
 
 from .models.clip_vision import ClipVisionConfig
 from .models.config import UNetConfig
+from .models.plan import (
+    fitted_temporal_blocks,
+    temporal_blocks,
+    with_funnels,
+    with_temporal_blocks,
+)
 from .models.tiny_vae import TinyVaeConfig
 
 
@@ -98,11 +104,64 @@ _MINI = Preset(
     vae=TinyVaeConfig(width=40, encoder_blocks=(1, 2, 2), decoder_blocks=(2, 2, 1)),
 )
 
+
+def _mobilevd() -> UNetConfig:
+    """Every step of the paper; the blocks and layers it does not list are fitted to its FLOPs."""
+    config = UNetConfig(collapsed_cross_attention=True, temporal_factor=2)
+    config = with_temporal_blocks(config, fitted_temporal_blocks(config, 12))
+    return with_funnels(config, 0.5, ("spatial",))
+
+
+def _mobilevd_xs() -> UNetConfig:
+    """Both multiscalings; temporal blocks where they are cheap, and one that sees every frame.
+
+    Inside, at half the frames and a quarter of the positions, all 11 temporal transformers stay.
+    At the full frame rate a temporal transformer costs 0.16 TFLOPs, the temporal ResBlock at the
+    very end 0.04: that one stays, to tell apart the frames that multiscaling doubled.
+    """
+    config = UNetConfig(collapsed_cross_attention=True, temporal_factor=2, spatial_factor=2)
+    outer = ("down_blocks.0.", "up_blocks.3.")
+    inside = [
+        path
+        for path in temporal_blocks(config)
+        if path.endswith("temporal_transformer_blocks") and not path.startswith(outer)
+    ]
+    config = with_temporal_blocks(config, [*inside, "up_blocks.3.resnets.2.temporal_res_block"])
+    return with_funnels(config, 0.5, ("spatial",))
+
+
+# Finetuned to go from sigma_max to the clip in one evaluation, without guidance.
+_ONE_STEP = Sampling(steps=1, guidance_max=1.0)
+
 PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
         Preset("svd-1024x576", "Stable Video Diffusion, 14 frames, its own size", 576, 1024),
         Preset("svd-512x256", "Stable Video Diffusion at MobileVD's size", 256, 512),
+        Preset(
+            "mobilevd-hd",
+            "MobileVD-HD: MobileVD's steps at SVD's own size",
+            576,
+            1024,
+            unet=_mobilevd(),
+            sampling=_ONE_STEP,
+        ),
+        Preset(
+            "mobilevd-512x256",
+            "MobileVD, one evaluation",
+            256,
+            512,
+            unet=_mobilevd(),
+            sampling=_ONE_STEP,
+        ),
+        Preset(
+            "mobilevd-xs",
+            "beyond the paper: half of MobileVD's FLOPs by the same steps",
+            256,
+            512,
+            unet=_mobilevd_xs(),
+            sampling=_ONE_STEP,
+        ),
         _MINI,
     )
 }
