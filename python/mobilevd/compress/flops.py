@@ -34,7 +34,7 @@ WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 _UNITS = (SpatialResBlock, TemporalResBlock, SpatialBlock, TemporalBlock)
 
 
-@register_flop_formula(torch.ops.mobilevd.temporal_attention)  # type: ignore[untyped-decorator]
+@register_flop_formula(torch.ops.mobilevd.temporal_attention)
 def temporal_attention_flops(
     q_shape: tuple[int, ...],
     k_shape: tuple[int, ...],

@@ -40,7 +40,7 @@ def compressed(operator="frame_selection", spatial=True):
         unet = add_spatial_multiscaling(unet)
     pruner = TemporalBlockPruner(unet, 9)
     with torch.no_grad():
-        pruner.importance.copy_(torch.randn(22, generator=torch.Generator().manual_seed(2)))
+        pruner.importance.copy_(torch.randn(24, generator=torch.Generator().manual_seed(2)))
     unet = pruner.keep_top()
     return add_funnels(unet, 0.5, ("spatial", "temporal", "convolutions"))
 
