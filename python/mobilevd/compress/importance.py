@@ -171,11 +171,13 @@ class L1Pruner:
         return self.strength * torch.stack([w.abs() for w in self.weights().values()]).sum()
 
     def above(self, threshold: float) -> list[str]:
-        return [path for path, weight in self.weights().items() if float(weight) > threshold]
+        return [
+            path for path, weight in self.weights().items() if float(weight.detach()) > threshold
+        ]
 
     def keep_top(self, n: int) -> UNet:
         """Deletes all but the n temporal blocks of the largest 1 - alpha."""
         weights = self.weights()
         _check(n, list(weights))
-        ranked = sorted(weights, key=lambda path: -float(weights[path]))
+        ranked = sorted(weights, key=lambda path: -float(weights[path].detach()))
         return prune_temporal_blocks(self.unet, ranked[:n])

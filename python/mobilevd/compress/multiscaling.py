@@ -7,8 +7,8 @@ and ResBlocks inside see half the frames. No weight is added or changed: finetun
 
 Spatial (Table 3): 2 x 2 positions are averaged in the first of these places; on the way back the
 upsampler before the last up block interpolates x4 instead of x2, ahead of its convolution. The
-paper does not say where it put its own: this placement counts 4.19 TFLOPs, 3.45 with the temporal
-one, against the paper's 4.35 and 3.39. Interpolating behind that convolution would count 4.03 and
+paper does not say where it put its own: this placement counts 4.20 TFLOPs, 3.45 with the temporal
+one, against the paper's 4.35 and 3.39. Interpolating behind that convolution would count 4.04 and
 3.37.
 """
 

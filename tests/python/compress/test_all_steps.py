@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from mobilevd.compress.cross_attention import collapse_cross_attention
 from mobilevd.compress.funnels import add_funnels, merge_funnels
 from mobilevd.compress.importance import TemporalBlockPruner
 from mobilevd.compress.multiscaling import add_spatial_multiscaling, add_temporal_multiscaling
+from mobilevd.compress.recipe import compress_to
 from mobilevd.export.rewrites import prepare
 from mobilevd.models import UNetConfig
 from mobilevd.models.embeddings import sinusoid
+from mobilevd.presets import get_preset
 from safetensors.torch import load_file, save_file
 from small_unets import CONFIG, arguments, small_unet
 
@@ -91,3 +94,35 @@ def test_export(operator):
     transformers = [p for p in unet.config.temporal_blocks if "transformer" in p]
     assert targets.count("mobilevd.temporal_attention.default") == len(transformers) > 0
     assert not any("scaled_dot_product" in t or "repeat_interleave" in t for t in targets)
+
+
+@torch.no_grad()
+def test_recipe_leads_to_a_configuration():
+    args = arguments()
+    merged = merge_funnels(compressed())
+    got = compress_to(small_unet(), merged.config)
+    assert got.config == merged.config
+    torch.testing.assert_close(got(*args), merged(*args), rtol=1e-9, atol=1e-9)
+    assert compress_to(got, merged.config).config == merged.config  # nothing left to do
+    unmerged = compressed().config
+    assert compress_to(small_unet(), unmerged).config == unmerged
+    with pytest.raises(ValueError, match="cross_attention_dim differ"):
+        compress_to(small_unet(), replace(merged.config, cross_attention_dim=32))
+
+
+@pytest.mark.parametrize("name", ["mobilevd-hd", "mobilevd-512x256", "mobilevd-xs"])
+def test_presets_are_reached_from_svd(name):
+    """At SVD's depth and a fraction of its width, the preset's steps lead to a working model."""
+    preset = get_preset(name).unet
+    tiny = {
+        "block_out_channels": (32, 64, 64, 64),
+        "num_attention_heads": (2, 4, 4, 4),
+        "cross_attention_dim": 24,
+        "addition_time_embed_dim": 16,
+        "num_frames": 4,
+    }
+    widths = tuple((path, 8, 8) for path, *_ in preset.attention_widths)
+    unet = small_unet(replace(CONFIG, layers_per_block=2))
+    got = compress_to(unet, replace(preset, attention_widths=widths, **tiny))
+    with torch.no_grad():
+        assert got(*arguments()).isfinite().all()

@@ -38,7 +38,10 @@ def test_every_preset_at_full_size(name):
 
 
 def test_xs_goes_beyond_the_paper():
-    assert count(get_preset("mobilevd-xs"))["tflops"] <= 2.2
+    xs, whole = get_preset("mobilevd-xs"), get_preset("mobilevd-512x256")
+    assert count(xs)["tflops"] <= 2.2
+    assert count(xs)["params"] < count(whole)["params"]
+    assert set(xs.unet.temporal_blocks) < set(whole.unet.temporal_blocks)
 
 
 def test_the_fitted_blocks_are_the_costliest():
