@@ -7,6 +7,8 @@ from typing import Any
 
 from .models.clip_vision import ClipVisionConfig
 from .models.config import UNetConfig
+from .models.layout import level, self_attentions
+from .models.plan import fitted_temporal_blocks, with_funnels, with_temporal_blocks
 from .models.svd_vae import SvdVaeConfig
 from .models.tiny_vae import TinyVaeConfig
 from .models.vae import VaeConfig, vae_config_from_dict
@@ -103,7 +105,39 @@ _MINI = Preset(
         std=(0.5, 0.5, 0.5),
     ),
     vae=TinyVaeConfig(width=40, encoder_blocks=(1, 2, 2), decoder_blocks=(2, 2, 1)),
+    # Its own scale (training/data/clip.py): 60 is typical of what it was trained on.
+    sampling=Sampling(motion_bucket=60),
 )
+
+
+def _mobilevd() -> UNetConfig:
+    """Every step of the paper; the blocks and layers it does not list are fitted to its FLOPs."""
+    config = UNetConfig(collapsed_cross_attention=True, temporal_factor=2)
+    config = with_temporal_blocks(config, fitted_temporal_blocks(config, 12))
+    return with_funnels(config, 0.5, ("spatial",))
+
+
+def _mobilevd_xs() -> UNetConfig:
+    """MobileVD's blocks and spatial multiscaling too, with less at the finest level.
+
+    The full frame rate and the full grid are where the FLOPs are: of MobileVD's five temporal
+    transformers there only the very last stays (it tells apart the frames that multiscaling
+    doubled), and spatial self-attention has the fun-factor 0.375 instead of 0.5. What stays is a
+    subset of MobileVD's blocks, so that its pruned checkpoint can start this one.
+    """
+    config = UNetConfig(collapsed_cross_attention=True, temporal_factor=2, spatial_factor=2)
+    keep = [
+        path
+        for path in fitted_temporal_blocks(config, 12)
+        if level(config, path) > 0 or path.startswith("up_blocks.3.attentions.2.")
+    ]
+    config = with_temporal_blocks(config, keep)
+    attentions = self_attentions(config, "spatial")
+    return with_funnels(config, {a: 0.375 if level(config, a) == 0 else 0.5 for a in attentions})
+
+
+# Finetuned to go from sigma_max to the clip in one evaluation, without guidance.
+_ONE_STEP = Sampling(steps=1, guidance_max=1.0)
 
 PRESETS: dict[str, Preset] = {
     p.name: p
@@ -121,6 +155,30 @@ PRESETS: dict[str, Preset] = {
             256,
             512,
             vae=SvdVaeConfig(),
+        ),
+        Preset(
+            "mobilevd-hd",
+            "MobileVD-HD: MobileVD's steps at SVD's own size",
+            576,
+            1024,
+            unet=_mobilevd(),
+            sampling=_ONE_STEP,
+        ),
+        Preset(
+            "mobilevd-512x256",
+            "MobileVD, one evaluation",
+            256,
+            512,
+            unet=_mobilevd(),
+            sampling=_ONE_STEP,
+        ),
+        Preset(
+            "mobilevd-xs",
+            "beyond the paper: half of MobileVD's FLOPs by the same steps",
+            256,
+            512,
+            unet=_mobilevd_xs(),
+            sampling=_ONE_STEP,
         ),
         _MINI,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..presets import PRESETS
-from . import models  # noqa: F401  (train, compress, export, flops, evaluate)
+from . import flops, models  # noqa: F401  (train, compress, export, flops, evaluate)
 from .device import device
 from .main import UsageError, app
 from .output import progress_bar, write_json

@@ -154,34 +154,6 @@ def export(
     write_json(json, manifest)
 
 
-@app.command(epilog="Example: mobilevd flops --preset svd-512x256 --json flops.json")
-def flops(
-    preset: Annotated[str | None, typer.Option(help="Default: all of them.")] = None,
-    json: Json = None,
-) -> None:
-    """FLOPs (2 x multiply-add), parameters and weight bytes of one UNet evaluation."""
-    from ..compress.flops import count
-
-    chosen = [_preset(preset)] if preset else list(PRESETS.values())
-    rows = [count(p) for p in chosen]
-    table(
-        "one evaluation, batch 1",
-        ["preset", "TFLOPs", "paper", "parameters M", "fp32 MB", "fp16 MB"],
-        [
-            [
-                r["name"],
-                f"{r['tflops']:.4f}",
-                r["paper_tflops"] or "-",
-                f"{r['params'] / 1e6:.1f}",
-                f"{4 * r['params'] / 1e6:.0f}",
-                f"{2 * r['params'] / 1e6:.0f}",
-            ]
-            for r in rows
-        ],
-    )
-    write_json(json, rows)
-
-
 @app.command(epilog="Example: mobilevd evaluate --model mini --json figures.json")
 def evaluate(
     model: ModelSource = "mini",

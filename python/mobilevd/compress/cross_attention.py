@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
 from ..models.unet import UNet
+from .rebuild import rebuild
 
 
 def collapse_cross_attention(unet: UNet) -> UNet:
@@ -20,8 +19,7 @@ def collapse_cross_attention(unet: UNet) -> UNet:
     """
     if unet.config.collapsed_cross_attention:
         raise ValueError("cross-attention is collapsed already")
-    with torch.device("meta"):
-        collapsed = UNet(replace(unet.config, collapsed_cross_attention=True))
-    state = unet.state_dict(keep_vars=True)
-    collapsed.load_state_dict({k: state[k] for k in collapsed.state_dict()}, assign=True)
-    return collapsed.train(unet.training)
+    gone = (".attn2.to_q", ".attn2.to_k")
+    ranks = tuple(r for r in unet.config.linear_ranks if not r[0].endswith(gone))
+    config = replace(unet.config, collapsed_cross_attention=True, linear_ranks=ranks)
+    return rebuild(unet, config)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..models.attention import FeedForward, SelfAttention, spatial_attention, temporal_attention
 from ..models.embeddings import FramePosition
+from ..models.layout import frames_at
 from ..models.transformer import AlphaBlender
 from ..models.unet import UNet
 from ..models.vae_blocks import PictureAttention
@@ -77,10 +78,10 @@ class ConstantFramePosition(nn.Module):
 def fold_frame_positions(unet: UNet) -> None:
     """The frame-position MLP sees only constants: its output becomes one (a bundle's frames
     are fixed). Saves sin, cos and two Linear layers per transformer."""
-    for module in unet.modules():
+    for path, module in unet.named_modules():
         for name, child in module.named_children():
             if isinstance(child, FramePosition):
-                value = child(unet.config.num_frames).clone()
+                value = child(frames_at(unet.config, f"{path}.{name}")).clone()
                 setattr(module, name, ConstantFramePosition(value))
 
 
@@ -146,10 +147,13 @@ REWRITES: dict[str, tuple[Rewrite, ...]] = {
 
 
 def prepare(unet: UNet, backend: str) -> UNet:
-    """A copy of ``unet`` with the backend's rewrites and collapsed cross-attention."""
+    """A copy of ``unet``, funnels merged and cross-attention collapsed, with the rewrites."""
     from ..compress.cross_attention import collapse_cross_attention
+    from ..compress.funnels import merge_funnels
 
     unet = copy.deepcopy(unet)
+    if unet.config.unmerged_funnels:
+        unet = merge_funnels(unet)
     if not unet.config.collapsed_cross_attention:
         unet = collapse_cross_attention(unet)
     for rewrite in REWRITES[backend]:

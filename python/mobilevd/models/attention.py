@@ -13,13 +13,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .config import UNetConfig
+from .projections import FunnelledLinear, projection
+
 AttentionCore = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int, float], torch.Tensor]
 
 
 def spatial_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_heads: int, scale: float
 ) -> torch.Tensor:
-    """softmax(q k^T * scale) v over S: q [N, S, C], k and v [N, T, C] -> [N, S, C]."""
+    """softmax(q k^T * scale) v over S: q [N, S, C], k [N, T, C], v [N, T, D] -> [N, S, D]."""
     q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (q, k, v))
     out = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return out.transpose(1, 2).flatten(-2)
@@ -28,24 +31,40 @@ def spatial_attention(
 def temporal_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_heads: int, scale: float
 ) -> torch.Tensor:
-    """softmax over F at every position: [B, F, S, C] -> [B, F, S, C]."""
+    """softmax over F at every position: q and k [B, F, S, C], v [B, F, S, D] -> [B, F, S, D]."""
     q, k, v = (x.unflatten(-1, (num_heads, -1)).permute(0, 2, 3, 1, 4) for x in (q, k, v))
     out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # [B, S, heads, F, d]
     return out.permute(0, 3, 1, 2, 4).flatten(-2)
 
 
 class SelfAttention(nn.Module):
-    """Projections around a core; ``core`` is replaced by the export rewrites."""
+    """Projections around a core; ``core`` is replaced by the export rewrites.
 
-    def __init__(self, dim: int, num_heads: int, core: AttentionCore) -> None:
+    Funnels give heads other widths inside (q and k, v). The scale stays that of the original
+    head: it belongs to the function computed, not to the width it is computed with.
+    """
+
+    def __init__(
+        self, dim: int, num_heads: int, core: AttentionCore, config: UNetConfig, path: str
+    ) -> None:
         super().__init__()
+        head_dim = dim // num_heads
         self.num_heads = num_heads
-        self.scale = (dim // num_heads) ** -0.5
+        self.scale = head_dim**-0.5
         self.core = core
-        self.to_q = nn.Linear(dim, dim, bias=False)
-        self.to_k = nn.Linear(dim, dim, bias=False)
-        self.to_v = nn.Linear(dim, dim, bias=False)
-        self.to_out = nn.Linear(dim, dim)
+        funnel = config.attention_width(path)
+        if funnel is not None and config.unmerged_funnels:
+            qk, v = funnel
+            self.to_q: nn.Module = FunnelledLinear(dim, dim, num_heads, qk, "output", bias=False)
+            self.to_k: nn.Module = FunnelledLinear(dim, dim, num_heads, qk, "output", bias=False)
+            self.to_v: nn.Module = FunnelledLinear(dim, dim, num_heads, v, "output", bias=False)
+            self.to_out: nn.Module = FunnelledLinear(dim, dim, num_heads, v, "input", bias=True)
+            return
+        qk, v = funnel or (head_dim, head_dim)
+        self.to_q = projection(config, f"{path}.to_q", dim, num_heads * qk)
+        self.to_k = projection(config, f"{path}.to_k", dim, num_heads * qk)
+        self.to_v = projection(config, f"{path}.to_v", dim, num_heads * v)
+        self.to_out = projection(config, f"{path}.to_out", num_heads * v, dim, bias=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.to_q(x), self.to_k(x), self.to_v(x)
@@ -55,14 +74,15 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Every position of a clip attends to the clip's image tokens [B, T, D] (SVD: T = 1)."""
 
-    def __init__(self, dim: int, context_dim: int, num_heads: int) -> None:
+    def __init__(self, dim: int, num_heads: int, config: UNetConfig, path: str) -> None:
         super().__init__()
+        context_dim = config.cross_attention_dim
         self.num_heads = num_heads
         self.scale = (dim // num_heads) ** -0.5
-        self.to_q = nn.Linear(dim, dim, bias=False)
-        self.to_k = nn.Linear(context_dim, dim, bias=False)
-        self.to_v = nn.Linear(context_dim, dim, bias=False)
-        self.to_out = nn.Linear(dim, dim)
+        self.to_q = projection(config, f"{path}.to_q", dim, dim)
+        self.to_k = projection(config, f"{path}.to_k", context_dim, dim)
+        self.to_v = projection(config, f"{path}.to_v", context_dim, dim)
+        self.to_out = projection(config, f"{path}.to_out", dim, dim, bias=True)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         # All frames and positions of one clip share its tokens: fold them into one sequence.
@@ -79,10 +99,10 @@ class CollapsedCrossAttention(nn.Module):
     Returns [B, 1, 1, C], the same vector for every frame and position, computed once.
     """
 
-    def __init__(self, dim: int, context_dim: int) -> None:
+    def __init__(self, dim: int, config: UNetConfig, path: str) -> None:
         super().__init__()
-        self.to_v = nn.Linear(context_dim, dim, bias=False)
-        self.to_out = nn.Linear(dim, dim)
+        self.to_v = projection(config, f"{path}.to_v", config.cross_attention_dim, dim)
+        self.to_out = projection(config, f"{path}.to_out", dim, dim, bias=True)
 
     def forward(self, context: torch.Tensor) -> torch.Tensor:
         out = self.to_out(self.to_v(context))

@@ -30,13 +30,13 @@ class AlphaBlender(nn.Module):
 
 
 def _add_cross_attention(
-    block: SpatialBlock | TemporalBlock, dim: int, heads: int, config: UNetConfig
+    block: SpatialBlock | TemporalBlock, dim: int, heads: int, config: UNetConfig, path: str
 ) -> None:
     if config.collapsed_cross_attention:
-        block.attn2 = CollapsedCrossAttention(dim, config.cross_attention_dim)
+        block.attn2 = CollapsedCrossAttention(dim, config, f"{path}.attn2")
     else:
         block.norm2 = nn.LayerNorm(dim)
-        block.attn2 = CrossAttention(dim, config.cross_attention_dim, heads)
+        block.attn2 = CrossAttention(dim, heads, config, f"{path}.attn2")
 
 
 class SpatialBlock(nn.Module):
@@ -45,11 +45,11 @@ class SpatialBlock(nn.Module):
     norm2: nn.LayerNorm
     attn2: CrossAttention | CollapsedCrossAttention
 
-    def __init__(self, dim: int, heads: int, config: UNetConfig) -> None:
+    def __init__(self, dim: int, heads: int, config: UNetConfig, path: str) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
-        self.attn1 = SelfAttention(dim, heads, spatial_attention)
-        _add_cross_attention(self, dim, heads, config)
+        self.attn1 = SelfAttention(dim, heads, spatial_attention, config, f"{path}.attn1")
+        _add_cross_attention(self, dim, heads, config, path)
         self.norm3 = nn.LayerNorm(dim)
         self.ff = FeedForward(dim)
 
@@ -66,13 +66,13 @@ class TemporalBlock(nn.Module):
     norm2: nn.LayerNorm
     attn2: CrossAttention | CollapsedCrossAttention
 
-    def __init__(self, dim: int, heads: int, config: UNetConfig) -> None:
+    def __init__(self, dim: int, heads: int, config: UNetConfig, path: str) -> None:
         super().__init__()
         self.norm_in = nn.LayerNorm(dim)
         self.ff_in = FeedForward(dim)
         self.norm1 = nn.LayerNorm(dim)
-        self.attn1 = SelfAttention(dim, heads, temporal_attention)
-        _add_cross_attention(self, dim, heads, config)
+        self.attn1 = SelfAttention(dim, heads, temporal_attention, config, f"{path}.attn1")
+        _add_cross_attention(self, dim, heads, config, path)
         self.norm3 = nn.LayerNorm(dim)
         self.ff = FeedForward(dim)
 
@@ -95,20 +95,26 @@ def cross_attend(
 class SpatioTemporalTransformer(nn.Module):
     """GroupNorm, proj_in, (spatial block, temporal block, blend) x layers, proj_out, residual.
 
-    x is [B*F, C, H, W]; context [B, T, D].
+    x is [B*F, C, H, W]; context [B, T, D]. Where the temporal blocks were pruned, they, their
+    position embedding and the blend do not exist: the spatial path goes on alone.
     """
 
-    def __init__(self, dim: int, heads: int, config: UNetConfig) -> None:
+    def __init__(self, dim: int, heads: int, config: UNetConfig, path: str) -> None:
         super().__init__()
         layers = range(config.transformer_layers_per_block)
         self.norm = nn.GroupNorm(32, dim, eps=1e-6)
         self.proj_in = nn.Linear(dim, dim)
-        self.transformer_blocks = nn.ModuleList(SpatialBlock(dim, heads, config) for _ in layers)
-        self.temporal_transformer_blocks = nn.ModuleList(
-            TemporalBlock(dim, heads, config) for _ in layers
+        self.transformer_blocks = nn.ModuleList(
+            SpatialBlock(dim, heads, config, f"{path}.transformer_blocks.{i}") for i in layers
         )
-        self.time_pos_embed = FramePosition(dim)
-        self.time_mixer = AlphaBlender()
+        temporal_path = f"{path}.temporal_transformer_blocks"
+        self.has_temporal = config.keeps(temporal_path)
+        if self.has_temporal:
+            self.temporal_transformer_blocks = nn.ModuleList(
+                TemporalBlock(dim, heads, config, f"{temporal_path}.{i}") for i in layers
+            )
+            self.time_pos_embed = FramePosition(dim)
+            self.time_mixer = AlphaBlender()
         self.proj_out = nn.Linear(dim, dim)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor, frames: int) -> torch.Tensor:
@@ -116,10 +122,14 @@ class SpatioTemporalTransformer(nn.Module):
         n, c, h, w = x.shape
         x = self.norm(x).reshape(n // frames, frames, c, h * w).transpose(2, 3)
         x = self.proj_in(x)  # [B, F, S, C] from here to proj_out
-        position = self.time_pos_embed(frames).view(frames, 1, c)
-        pairs = zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True)
-        for spatial_block, temporal_block in pairs:
-            x = spatial_block(x, context)
-            x = self.time_mixer(x, temporal_block(x + position, context))
+        if self.has_temporal:
+            position = self.time_pos_embed(frames).view(frames, 1, c)
+            pairs = zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True)
+            for spatial_block, temporal_block in pairs:
+                x = spatial_block(x, context)
+                x = self.time_mixer(x, temporal_block(x + position, context))
+        else:
+            for spatial_block in self.transformer_blocks:
+                x = spatial_block(x, context)
         x = self.proj_out(x).transpose(2, 3).contiguous().view(n, c, h, w)
         return x + residual

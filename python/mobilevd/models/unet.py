@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .config import UNetConfig
 from .embeddings import EmbeddingMLP, sinusoid
+from .multiscale import enter_coarse_scale, leave_coarse_scale
 from .resblock import Downsample, SpatioTemporalResBlock, Upsample
 from .transformer import SpatioTemporalTransformer
 
@@ -22,14 +23,22 @@ class Level(nn.Module):
     """ResBlocks (each followed by a transformer where ``heads`` is given) at one resolution."""
 
     def __init__(
-        self, widths: Sequence[tuple[int, int]], heads: int | None, eps: float, config: UNetConfig
+        self,
+        widths: Sequence[tuple[int, int]],
+        heads: int | None,
+        eps: float,
+        config: UNetConfig,
+        path: str,
     ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
-            SpatioTemporalResBlock(i, o, config.time_embed_dim, eps) for i, o in widths
+            SpatioTemporalResBlock(i, o, eps, config, f"{path}.resnets.{n}")
+            for n, (i, o) in enumerate(widths)
         )
         self.attentions = nn.ModuleList(
-            SpatioTemporalTransformer(o, heads, config) for _, o in widths if heads is not None
+            SpatioTemporalTransformer(o, heads, config, f"{path}.attentions.{n}")
+            for n, (_, o) in enumerate(widths)
+            if heads is not None
         )
 
     def layer(
@@ -46,9 +55,10 @@ class DownBlock(Level):
         heads: int | None,
         eps: float,
         config: UNetConfig,
+        path: str,
         downsample: bool,
     ) -> None:
-        super().__init__(widths, heads, eps, config)
+        super().__init__(widths, heads, eps, config, path)
         self.downsampler = Downsample(widths[-1][1]) if downsample else None
 
     def forward(
@@ -68,10 +78,12 @@ class MidBlock(nn.Module):
     def __init__(self, channels: int, heads: int, config: UNetConfig) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
-            SpatioTemporalResBlock(channels, channels, config.time_embed_dim, 1e-5)
-            for _ in range(2)
+            SpatioTemporalResBlock(channels, channels, 1e-5, config, f"mid_block.resnets.{i}")
+            for i in range(2)
         )
-        self.attentions = nn.ModuleList([SpatioTemporalTransformer(channels, heads, config)])
+        self.attentions = nn.ModuleList(
+            [SpatioTemporalTransformer(channels, heads, config, "mid_block.attentions.0")]
+        )
 
     def forward(
         self, x: torch.Tensor, time: torch.Tensor, context: torch.Tensor, frames: int
@@ -88,10 +100,11 @@ class UpBlock(Level):
         heads: int | None,
         eps: float,
         config: UNetConfig,
-        upsample: bool,
+        path: str,
+        upsample: int | None,
     ) -> None:
-        super().__init__(widths, heads, eps, config)
-        self.upsampler = Upsample(widths[-1][1]) if upsample else None
+        super().__init__(widths, heads, eps, config, path)
+        self.upsampler = Upsample(widths[-1][1], upsample) if upsample else None
 
     def forward(
         self,
@@ -113,7 +126,8 @@ class UNet(nn.Module):
     ``forward(sample [B,F,8,h,w], timestep, encoder_hidden_states [B,1,D], added_time_ids [B,3])``
     -> [B,F,4,h,w]; channels of sample: 4 of c_in * x, then 4 of the conditioning latents;
     timestep is c_noise = 0.25 ln(sigma); added_time_ids are (fps - 1, motion bucket, noise_aug).
-    h and w must be multiples of 2^(levels - 1).
+    h and w must be multiples of 2^(levels - 1), with spatial multiscaling of 2^levels; with
+    temporal multiscaling F must be even.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -137,7 +151,10 @@ class UNet(nn.Module):
             pairs = [(skips[-1], width)] + [(width, width)] * (config.layers_per_block - 1)
             # diffusers' epsilons differ by block type; parity needs them as they are.
             eps = 1e-6 if heads[i] is not None else 1e-5
-            self.down_blocks.append(DownBlock(pairs, heads[i], eps, config, downsample=i < last))
+            path = f"down_blocks.{i}"
+            self.down_blocks.append(
+                DownBlock(pairs, heads[i], eps, config, path, downsample=i < last)
+            )
             skips += [width] * (config.layers_per_block + (i < last))
         self.mid_block = MidBlock(widths[-1], config.num_attention_heads[-1], config)
         self.up_blocks = nn.ModuleList()
@@ -147,7 +164,10 @@ class UNet(nn.Module):
             for _ in range(config.layers_per_block + 1):
                 pairs.append((previous + skips.pop(), widths[i]))
                 previous = widths[i]
-            self.up_blocks.append(UpBlock(pairs, heads[i], 1e-6, config, upsample=i > 0))
+            path = f"up_blocks.{last - i}"
+            # The way into the finest level leaves the coarse scale of spatial multiscaling, too.
+            scale = {0: None, 1: 2 * config.spatial_factor}.get(i, 2)
+            self.up_blocks.append(UpBlock(pairs, heads[i], 1e-6, config, path, scale))
         self.conv_norm_out = nn.GroupNorm(32, widths[0], eps=1e-5)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
@@ -181,15 +201,23 @@ class UNet(nn.Module):
         timestep_sinusoid [B, block_out_channels[0]], added_time_sinusoids [B, 3 * channels].
         """
         batch, frames = sample.shape[:2]
+        self.config.check_frames(frames)
         time = self.time_embedding(timestep_sinusoid) + self.add_embedding(added_time_sinusoids)
         time = F.silu(time)  # every ResBlock applies it first: once is enough
         context = encoder_hidden_states
 
+        # Between the first down and the last up block the features may be fewer (multiscaling).
+        inside = frames // self.config.temporal_factor
         skips = [self.conv_in(sample.flatten(0, 1))]
-        for block in self.down_blocks:
-            skips += block(skips[-1], time, context, frames)
-        x = self.mid_block(skips[-1], time, context, frames)
-        for block in self.up_blocks:
-            x = block(x, skips, time, context, frames)
+        for i, block in enumerate(self.down_blocks):
+            skips += block(skips[-1], time, context, inside if i else frames)
+            if i == 0:
+                skips[-1] = enter_coarse_scale(skips[-1], self.config)
+        x = self.mid_block(skips[-1], time, context, inside)
+        last = len(self.up_blocks) - 1
+        for i, block in enumerate(self.up_blocks):
+            if i == last:
+                x = leave_coarse_scale(x, self.config)
+            x = block(x, skips, time, context, frames if i == last else inside)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
         return x.reshape(batch, frames, *x.shape[1:])

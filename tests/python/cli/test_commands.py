@@ -45,9 +45,32 @@ def test_flops_json(capsys, tmp_path):
     code, out, _ = run(capsys, "flops", "--json", tmp_path / "flops.json")
     assert code == 0
     assert "45.43" in out
-    rows = {r["name"]: r for r in json.loads((tmp_path / "flops.json").read_text())}
-    assert set(rows) == set(PRESETS)
-    assert rows["svd-512x256"]["tflops"] == pytest.approx(8.6, rel=0.03)
+    assert "fitted" in out
+    rows = json.loads((tmp_path / "flops.json").read_text())
+    assert {r["table"] for r in rows} == {"2", "3", "5", "6", "presets"}
+    stages = [r["paper_tflops"] for r in rows if r["table"] == "2"]
+    assert stages == [45.43, 23.63, 8.60, 8.24, 5.42, 4.64, 4.34]
+    presets = {r["name"]: r for r in rows if r["table"] == "presets"}
+    assert set(presets) == set(PRESETS)
+    assert presets["svd-512x256"]["tflops"] == pytest.approx(8.6, rel=0.03)
+    assert {"params", "weights_mb_int8", "peak_activation_mb_fp16"} <= set(rows[0])
+
+
+def test_flops_by_module(capsys, tmp_path):
+    arguments = ("flops", "--preset", "mini", "--by", "module")
+    code, out, _ = run(capsys, *arguments, "--json", tmp_path / "modules.json")
+    assert code == 0
+    assert "mid_block.attentions.0.transformer_blocks.0" in out
+    rows = json.loads((tmp_path / "modules.json").read_text())
+    assert sum(r["share"] for r in rows) == pytest.approx(1.0)
+    for wrong, message in (
+        (("--table", "4"), "unknown table '4'; known: 2, 3, 5, 6, presets"),
+        (("--by", "module"), "--by takes module, together with --preset"),
+        (("--preset", "mini", "--table", "2"), "exclude each other"),
+    ):
+        code, _, err = run(capsys, "flops", *wrong)
+        assert code == 2
+        assert message in err
 
 
 def test_inspect(capsys, tmp_path, mini_bundle):

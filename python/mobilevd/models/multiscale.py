@@ -1,0 +1,51 @@
+"""Changes of scale inside the UNet (MobileVD 3.3), written with views and static shapes.
+
+Features are [B*F, C, H, W] with the frames of a clip side by side, so that neighbouring frames of
+an even F are neighbours in the first dimension whatever B is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from .config import UNetConfig
+
+
+def enter_coarse_scale(x: torch.Tensor, config: UNetConfig) -> torch.Tensor:
+    """After the first down block: fewer frames, then fewer positions."""
+    if config.temporal_factor > 1:
+        x = halve_frames(x, config.temporal_factor, config.temporal_operator)
+    if config.spatial_factor > 1:
+        h, w = x.shape[2:]
+        # Each level below halves once more, rounding up on the way down and doubling on the way up.
+        multiple = config.spatial_factor * 2 ** (len(config.block_out_channels) - 2)
+        if h % multiple or w % multiple:
+            raise ValueError(
+                f"spatial multiscaling needs latents that {2 * multiple} divides, not {2 * h}x"
+                f"{2 * w}"
+            )
+        x = F.avg_pool2d(x, config.spatial_factor)
+    return x
+
+
+def leave_coarse_scale(x: torch.Tensor, config: UNetConfig) -> torch.Tensor:
+    """Before the last up block: the nearest frame (positions: see the upsampler's ``scale``)."""
+    return repeat_frames(x, config.temporal_factor) if config.temporal_factor > 1 else x
+
+
+def halve_frames(x: torch.Tensor, factor: int, operator: str) -> torch.Tensor:
+    """[N, C, H, W] -> [N / factor, C, H, W]: every factor-th frame, or the mean of each group."""
+    n, c, h, w = x.shape
+    if operator == "frame_selection":
+        return x.reshape(n // factor, factor * c, h, w)[:, :c]
+    return x.reshape(n // factor, factor, c * h * w).mean(1).view(n // factor, c, h, w)
+
+
+def repeat_frames(x: torch.Tensor, factor: int) -> torch.Tensor:
+    """[N, C, H, W] -> [N * factor, C, H, W]: each frame ``factor`` times (nearest in time).
+
+    A concatenation of channels seen as frames: one node, no dimension beyond four.
+    """
+    n, c, h, w = x.shape
+    return torch.cat([x] * factor, dim=1).view(n * factor, c, h, w)
