@@ -4,7 +4,9 @@ The paper lists neither the temporal blocks that survive nor the layers with fun
 serves Tables 2 and 6: ``fitted_temporal_blocks`` (at 70 % pruned the 12 costliest temporal
 transformers) and funnels of fun-factor 0.5 on spatial self-attention. Rows say ``fitted`` wherever
 a choice of ours was made by its FLOPs; so do the place of spatial multiscaling (Table 3) and the
-layers of Table 5, and agreement there is no independent confirmation. Table 5 starts from the original UNet: its attention row fits funnels on spatial and temporal
+layers of Table 5. Agreement there is no independent confirmation.
+
+Table 5 starts from the original UNet: its attention row fits funnels on spatial and temporal
 self-attention, its convolution row all ResBlocks, and its rank-r rows all projections of self- and
 cross-attention.
 """
