@@ -32,7 +32,7 @@ def flops(
     """FLOPs (2 x multiply-add), weights and peak activations of one UNet evaluation, batch 1.
 
     Counted on the real module without memory for it; norms and activations count as 0. "fitted":
-    the paper does not list what survives, so we chose it by FLOPs.
+    the paper does not say which blocks, layers or place, so we chose them by FLOPs.
     """
     if only is not None and only not in TITLES:
         raise UsageError(f"unknown table '{only}'; known: {', '.join(TITLES)}")

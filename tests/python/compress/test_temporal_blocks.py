@@ -50,12 +50,7 @@ def test_exactly_n_are_sampled(q, seed, data):
     p = inclusion_probabilities(torch.tensor(q), n)
     assert float(p.sum()) == pytest.approx(n, abs=1e-6)
     assert ((p >= 0) & (p <= 1)).all()
-    assert (
-        (p.argsort(stable=True) == torch.tensor(q).double().argsort(stable=True)).all()
-        or len(set(q)) < len(q)
-        or n in (0, len(q))
-        or p.unique().numel() < len(q)
-    )
+    assert (p[torch.tensor(q).argsort()].diff() >= -1e-12).all()  # in the order of importance
     z = sample_without_replacement(p, n, torch.Generator().manual_seed(seed))
     assert set(z.tolist()) <= {0.0, 1.0}
     assert int(z.sum()) == n
