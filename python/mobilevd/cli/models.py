@@ -101,13 +101,18 @@ def compress(
         str | None, typer.Option(help="With --weights: fp16 for the half-precision files.")
     ] = None,
 ) -> None:
-    """Apply the lossless step: collapse cross-attention to its single token."""
+    """Make a model smaller: the steps that lead to --preset, or the lossless one.
+
+    Pretrained weights need finetuning after the steps that are not lossless (multiscaling,
+    pruning, funnels); so far the training command has SVD's objective only.
+    """
     if weights is None and any(v is not None for v in (preset, tiny_vae, variant)):
         raise UsageError("--preset, --tiny-vae and --variant go with --weights")
     if weights is not None and preset is None:
         raise UsageError(f"--weights needs --preset, one of: {', '.join(PRESETS)}")
     target = None if preset is None else _preset(preset)
     from ..compress.cross_attention import collapse_cross_attention
+    from ..compress.recipe import compress_to
     from ..models.diffusers_folder import read_pipeline
     from ..models.store import save_model
 
@@ -116,7 +121,10 @@ def compress(
     else:
         loaded = _model(model)
     before = sum(p.numel() for p in loaded.unet.parameters())
-    loaded.unet = collapse_cross_attention(loaded.unet)
+    if target is not None and target.unet.temporal_factor > 1:  # one of the MobileVD family
+        loaded.unet = compress_to(loaded.unet, target.unet)
+    else:
+        loaded.unet = collapse_cross_attention(loaded.unet)
     loaded.preset = dataclasses.replace(loaded.preset, unet=loaded.unet.config)
     save_model(loaded, output)
     after = sum(p.numel() for p in loaded.unet.parameters())

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..models.attention import FeedForward, SelfAttention, spatial_attention, temporal_attention
 from ..models.embeddings import FramePosition
 from ..models.layout import frames_at
+from ..models.svd_vae import SvdEncoder
 from ..models.transformer import AlphaBlender
 from ..models.unet import UNet
 from ..models.vae_blocks import PictureAttention
@@ -161,9 +162,21 @@ def prepare(unet: UNet, backend: str) -> UNet:
     return unet.eval()
 
 
+@torch.no_grad()
+def keep_the_mean(network: nn.Module) -> None:
+    """SVD's encoder also computes a log variance that nobody reads: half a convolution less, and
+    no slice behind it."""
+    if isinstance(network, SvdEncoder):
+        full, count = network.quant_conv, network.latent_channels
+        mean = nn.Conv2d(full.in_channels, count, 1, device="meta")
+        mean.weight = nn.Parameter(full.weight[:count].clone())
+        mean.bias = None if full.bias is None else nn.Parameter(full.bias[:count].clone())
+        network.quant_conv = mean
+
+
 def prepare_vae(network: nn.Module) -> nn.Module:
     """A copy of an encoder or decoder, rewritten; TAESD's has nothing to rewrite."""
     network = copy.deepcopy(network)
-    write_out_spatial_attention(network)
-    fold_blends(network)
+    for rewrite in (write_out_spatial_attention, fold_blends, keep_the_mean):
+        rewrite(network)
     return network.eval()

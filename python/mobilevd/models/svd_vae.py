@@ -95,6 +95,7 @@ class SvdEncoder(nn.Module):
         )
         self.mid_block = EncoderMid(widths[-1])
         self.conv_norm_out = nn.GroupNorm(32, widths[-1], eps=1e-6)
+        self.latent_channels = config.latent_channels
         moments = 2 * config.latent_channels  # mean, then log variance
         self.conv_out = nn.Conv2d(widths[-1], moments, 3, padding=1)
         self.quant_conv = nn.Conv2d(moments, moments, 1)
@@ -105,10 +106,9 @@ class SvdEncoder(nn.Module):
             x = block(x)
         x = self.mid_block(x)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
-        # Only the mean is wanted: half of the last convolution.
-        mean = self.quant_conv.out_channels // 2
-        bias = self.quant_conv.bias
-        return F.conv2d(x, self.quant_conv.weight[:mean], None if bias is None else bias[:mean])
+        x = self.quant_conv(x)
+        # The mean alone; the export rewrite has cut the convolution down to it already.
+        return x if x.shape[1] == self.latent_channels else x[:, : self.latent_channels]
 
 
 class DecoderMid(nn.Module):

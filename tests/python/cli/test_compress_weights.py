@@ -71,6 +71,11 @@ def test_reloads_in_a_fresh_process(capsys, folder, tmp_path):
         (["--weights", "{folder}"], 2, "--weights needs --preset, one of: svd-1024x576"),
         (["--preset", "svd-512x256"], 2, "--preset, --tiny-vae and --variant go with --weights"),
         (["--weights", "{folder}", "--preset", "huge"], 2, "unknown preset 'huge'"),
+        (
+            ["--weights", "{folder}", "--preset", "mobilevd-512x256"],
+            1,
+            "",  # a small UNet has not the blocks of the full-size preset
+        ),
         (["--weights", "{empty}", "--preset", "svd-512x256"], 1, "not a diffusers pipeline folder"),
         (
             ["--weights", "{folder}", "--preset", "svd-512x256", "--variant", "fp16"],

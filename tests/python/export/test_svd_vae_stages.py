@@ -57,6 +57,10 @@ def test_stage_equals_its_network(name):
 def test_stage_lowers(name):
     lowered = lower_xnnpack(make_stage(small_model(), name, "xnnpack"))
     assert len(lowered.program) > 0
+    # What stays on the CPU is what XNNPACK cannot have: convolutions and attention are delegated.
+    left = {op["op"] for op in lowered.report.to_dict()["cpu_ops"]}
+    upsampling = {"upsample_nearest2d.vec_out"} if name == "vae_decoder" else set()
+    assert left == {"native_group_norm.out"} | upsampling
 
 
 @torch.no_grad()
