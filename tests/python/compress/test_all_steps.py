@@ -89,7 +89,7 @@ def test_export(operator):
     assert not prepared.config.unmerged_funnels
     torch.testing.assert_close(prepared.forward_sinusoids(*args), want, rtol=1e-4, atol=5e-5)
     exported = torch.export.export(Sinusoids(prepared), args)
-    torch.testing.assert_close(exported.module()(*args), want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(exported.module()(*args), want, rtol=1e-4, atol=5e-5)
     targets = [str(n.target) for n in exported.graph.nodes]
     transformers = [p for p in unet.config.temporal_blocks if "transformer" in p]
     assert targets.count("mobilevd.temporal_attention.default") == len(transformers) > 0
