@@ -1,144 +1,27 @@
-// mobilevd._kernels: the kernels for Python, on numpy arrays as they lie in memory. Thin: it checks
-// what C++ cannot see (types, contiguity), calls, and turns a Status into an exception. The public
-// face is python/mobilevd/kernels.
-#include <pybind11/numpy.h>
+// mobilevd._kernels: the kernels for Python, on numpy arrays as they lie in memory. Thin: each
+// kernel's binding checks what C++ cannot see (types, contiguity), calls, and turns a Status into
+// an exception. The public face is python/mobilevd/kernels.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <cmath>
 #include <cstdint>
 #include <new>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bindings/kernel_arrays.h"
+#include "bindings/kernels.h"
 #include "bindings/thread_pool.h"
 #include "mobilevd/kernels/dispatch.h"
 #include "mobilevd/kernels/roofline.h"
-#include "mobilevd/kernels/temporal_attention.h"
 
 namespace py = pybind11;
 using mobilevd::ThreadPool;
+using mobilevd::bindings::kPool;
 namespace kernels = mobilevd::kernels;
 
 namespace {
-
-/// numpy's letter for each storage type; pybind11 itself does not know float16.
-template <typename T>
-constexpr char kDtype = 'f';
-template <>
-constexpr char kDtype<kernels::Half> = 'e';
-
-std::string describe(const py::array& array) {
-  return py::str(array.dtype()).cast<std::string>() + " " +
-         py::str(array.attr("shape")).cast<std::string>();
-}
-
-void check_array(const char* name, const py::array& array, bool written) {
-  const char kind = array.dtype().char_();
-  if ((kind != 'f' && kind != 'e') || array.dtype().byteorder() == '>') {
-    throw py::type_error(std::string(name) + ": expected float32 or float16, got " +
-                         py::str(array.dtype()).cast<std::string>());
-  }
-  if (array.ndim() != 4) {
-    throw py::value_error(std::string(name) +
-                          ": expected 4 dimensions [batch, frames, positions, heads * head_dim], "
-                          "got " +
-                          describe(array));
-  }
-  if ((array.flags() & py::array::c_style) == 0) {
-    throw py::value_error(std::string(name) + ": expected a C-contiguous array, got strides " +
-                          py::str(array.attr("strides")).cast<std::string>());
-  }
-  if (written && !array.writeable()) {
-    throw py::value_error(std::string(name) + ": the array is read-only");
-  }
-}
-
-void check_like(const char* name, const py::array& array, const py::array& q, bool all_dims) {
-  if (array.dtype().char_() != q.dtype().char_()) {
-    throw py::type_error(std::string(name) + ": expected the dtype of q, " +
-                         py::str(q.dtype()).cast<std::string>() + ", got " +
-                         py::str(array.dtype()).cast<std::string>());
-  }
-  for (int i = 0; i < (all_dims ? 4 : 3); ++i) {
-    if (array.shape(i) != q.shape(i)) {
-      throw py::value_error(std::string(name) + ": expected " +
-                            (all_dims ? "the shape" : "batch, frames and positions") + " of q, " +
-                            describe(q) + ", got " + describe(array));
-    }
-  }
-}
-
-std::int64_t head_dim(const char* name, const py::array& array, std::int64_t num_heads) {
-  const std::int64_t width = array.shape(3);
-  if (width % num_heads != 0 || width / num_heads < 8 || width / num_heads > 128 ||
-      width / num_heads % 8 != 0) {
-    throw py::value_error(
-        std::string(name) +
-        ": expected a last dimension of num_heads = " + std::to_string(num_heads) +
-        " times a head_dim of 8..128 in steps of 8, got " + std::to_string(width));
-  }
-  return width / num_heads;
-}
-
-void raise(const kernels::Status& status) {
-  if (status.ok()) return;
-  if (status.code == kernels::StatusCode::kInvalidArgument) throw py::value_error(status.message);
-  throw std::runtime_error(status.message);
-}
-
-/// kernels::ParallelFor on the process's pool.
-constexpr auto kPool = [](std::size_t n, std::size_t grain, kernels::RangeFn body) {
-  ThreadPool::global().parallel_for(n, grain, body);
-};
-
-template <typename T>
-void call(const py::array& q, const py::array& k, const py::array& v, py::array& out,
-          const kernels::TemporalAttentionShape& shape, float scale) {
-  const auto* const q_data = static_cast<const T*>(q.data());
-  const auto* const k_data = static_cast<const T*>(k.data());
-  const auto* const v_data = static_cast<const T*>(v.data());
-  auto* const out_data = static_cast<T*>(out.mutable_data());
-  kernels::Status status;
-  {
-    const py::gil_scoped_release release;
-    status = kernels::temporal_attention(q_data, k_data, v_data, out_data, shape, scale, kPool);
-  }
-  raise(status);
-}
-
-void temporal_attention(const py::array& q, const py::array& k, const py::array& v, py::array out,
-                        std::int64_t num_heads, std::optional<double> scale) {
-  check_array("q", q, false);
-  check_array("k", k, false);
-  check_array("v", v, false);
-  check_array("out", out, true);
-  check_like("k", k, q, true);
-  check_like("v", v, q, false);
-  check_like("out", out, v, true);
-  if (num_heads < 1) {
-    throw py::value_error("num_heads: expected at least 1, got " + std::to_string(num_heads));
-  }
-  if (q.shape(1) < 1 || q.shape(1) > 32) {
-    throw py::value_error("q: expected 1 to 32 frames, got " + describe(q));
-  }
-  const kernels::TemporalAttentionShape shape{q.shape(0),
-                                              q.shape(1),
-                                              q.shape(2),
-                                              num_heads,
-                                              head_dim("q", q, num_heads),
-                                              head_dim("v", v, num_heads)};
-  const auto factor =
-      static_cast<float>(scale ? *scale : 1 / std::sqrt(static_cast<double>(shape.head_dim_qk)));
-  if (q.dtype().char_() == kDtype<float>) {
-    call<float>(q, k, v, out, shape, factor);
-  } else {
-    call<kernels::Half>(q, k, v, out, shape, factor);
-  }
-}
 
 /// (GFLOP/s, GB/s) of this machine now; see mobilevd/kernels/roofline.h.
 std::pair<double, double> measure_roofline(double seconds) {
@@ -179,10 +62,7 @@ void set_num_threads(std::int64_t threads) {
 
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "MobileVD's CPU kernels on raw numpy arrays; use mobilevd.kernels.";
-  m.def("temporal_attention", &temporal_attention, py::arg("q").noconvert(),
-        py::arg("k").noconvert(), py::arg("v").noconvert(), py::arg("out").noconvert(),
-        py::arg("num_heads"), py::arg("scale") = py::none(),
-        "Writes softmax(scale q k^T) v over the frames of each position to out.");
+  mobilevd::bindings::register_temporal_attention(m);
   m.def(
       "isa", [] { return std::string(kernels::isa_name(kernels::isa())); },
       "Name of the instruction set the kernels use.");

@@ -1,12 +1,11 @@
 #include "ops/op_temporal_attention.h"
 
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
-#include <executorch/runtime/kernel/thread_parallel_interface.h>
 
 #include <cmath>
-#include <cstddef>
 
 #include "mobilevd/kernels/temporal_attention.h"
+#include "ops/parallel.h"
 
 namespace mobilevd::ops {
 namespace {
@@ -15,15 +14,6 @@ using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
 using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
-
-const auto executorch_parallel_for = [](std::size_t n, std::size_t grain, kernels::RangeFn body) {
-  if (n == 0) return;
-  const auto range = [&](int64_t begin, int64_t end) {
-    body(static_cast<std::size_t>(begin), static_cast<std::size_t>(end));
-  };
-  executorch::extension::parallel_for(0, static_cast<int64_t>(n),
-                                      grain == 0 ? 1 : static_cast<int64_t>(grain), range);
-};
 
 template <typename T>
 kernels::Status run(const Tensor& q, const Tensor& k, const Tensor& v,

@@ -6,13 +6,22 @@
 #include <cstring>
 
 #include "dispatch/cpu_features.h"
+#include "dispatch/variants.h"
 
 namespace mobilevd::kernels {
 namespace {
 
-/// Every ISA that has a name, worst first. A new ISA: one value in `Isa`, one row here with
-/// whether this build has its translation units, its cpu_supports() case, and a row in each
-/// kernel's table (temporal_attention.cc).
+/// Whether this build has translation units of an ISA (the macros take any pointer).
+constexpr const char* kYes = "";
+constexpr bool kHaveAvx2 = MOBILEVD_IF_AVX2(kYes) != nullptr;
+constexpr bool kHaveAvx512 = MOBILEVD_IF_AVX512(kYes) != nullptr;
+constexpr bool kHaveAvx512Vnni = MOBILEVD_IF_AVX512_VNNI(kYes) != nullptr;
+constexpr bool kHaveNeon = MOBILEVD_IF_NEON(kYes) != nullptr;
+constexpr bool kHaveNeonDotprod = MOBILEVD_IF_NEON_DOTPROD(kYes) != nullptr;
+constexpr bool kHaveNeonI8mm = MOBILEVD_IF_NEON_I8MM(kYes) != nullptr;
+
+/// Every ISA that has a name, in the order of Isa. A new one: a value in `Isa`, a row here, its
+/// case in cpu_features.cc, its member in dispatch/variants.h, its flags in CMakeLists.txt.
 struct KnownIsa {
   Isa isa;
   const char* name;
@@ -20,11 +29,12 @@ struct KnownIsa {
 };
 constexpr KnownIsa kKnown[] = {
     {Isa::kScalar, "scalar", true},
-#if defined(MOBILEVD_KERNELS_HAVE_AVX2)
-    {Isa::kAvx2, "avx2", true},
-#else
-    {Isa::kAvx2, "avx2", false},
-#endif
+    {Isa::kAvx2, "avx2", kHaveAvx2},
+    {Isa::kAvx512, "avx512", kHaveAvx512},
+    {Isa::kAvx512Vnni, "avx512_vnni", kHaveAvx512Vnni},
+    {Isa::kNeon, "neon", kHaveNeon},
+    {Isa::kNeonDotprod, "neon_dotprod", kHaveNeonDotprod},
+    {Isa::kNeonI8mm, "neon_i8mm", kHaveNeonI8mm},
 };
 constexpr std::size_t kKnownCount = sizeof(kKnown) / sizeof(kKnown[0]);
 
@@ -65,7 +75,7 @@ class State {
 
  private:
   State() {
-    char list[64] = "";
+    char list[96] = "";
     for (const KnownIsa& known : kKnown) {
       if (!known.built || !cpu_supports(known.isa)) continue;
       available_[count_++] = known.isa;
@@ -102,9 +112,9 @@ class State {
   std::size_t count_ = 0;
   std::atomic<Isa> current_{Isa::kScalar};
   std::atomic<bool> environment_ok_{true};
-  char unknown_[128];
-  char missing_[128];
-  char environment_[192];
+  char unknown_[160];
+  char missing_[160];
+  char environment_[224];
 };
 
 }  // namespace

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <chrono>
 
-#include "mobilevd/kernels/dispatch.h"
+#include "dispatch/variants.h"
 #include "roofline/roofline_internal.h"
 
 namespace mobilevd::kernels {
 namespace {
 
-const RooflineVariant& variant() {
-#if defined(MOBILEVD_KERNELS_HAVE_AVX2)
-  if (isa() == Isa::kAvx2) return kRooflineAvx2;
-#endif
-  return kRooflineScalar;
-}
+constexpr Variants<RooflineVariant> kVariants = {
+    &kRooflineScalar, MOBILEVD_IF_AVX2(&kRooflineAvx2), MOBILEVD_IF_AVX512(&kRooflineAvx512),
+    nullptr,          MOBILEVD_IF_NEON(&kRooflineNeon),
+};
 
 /// Best rate of calls of `once` (which returns its work) within `seconds`: a bound is what the
 /// machine can do, not what it does while something else runs.
@@ -38,7 +36,7 @@ double best_rate(double seconds, Once&& once) {
 
 double measure_fma_gflops(double seconds, ParallelFor parallel_for) {
   constexpr std::size_t kItems = 64, kRounds = 20000;
-  const RooflineVariant& chosen = variant();
+  const RooflineVariant& chosen = kVariants.chosen();
   float sinks[kItems][16] = {};  // a cache line each
   return best_rate(seconds, [&] {
     double work[kItems] = {};
@@ -53,7 +51,7 @@ double measure_fma_gflops(double seconds, ParallelFor parallel_for) {
 
 double measure_stream_gbps(const float* a, const float* b, const float* c, float* out,
                            long long bytes, double seconds, ParallelFor parallel_for) {
-  const RooflineVariant& chosen = variant();
+  const RooflineVariant& chosen = kVariants.chosen();
   return best_rate(seconds, [&] {
     parallel_for(static_cast<std::size_t>(bytes / 64), 1024,
                  [&](std::size_t begin, std::size_t end) {

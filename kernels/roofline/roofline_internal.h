@@ -15,5 +15,7 @@ struct RooflineVariant {
 
 extern const RooflineVariant kRooflineScalar;
 extern const RooflineVariant kRooflineAvx2;
+extern const RooflineVariant kRooflineAvx512;
+extern const RooflineVariant kRooflineNeon;
 
 }  // namespace mobilevd::kernels

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "mobilevd/kernels/dispatch.h"
+#include "dispatch/variants.h"
 #include "temporal_attention/temporal_attention_internal.h"
 
 namespace mobilevd::kernels {
@@ -17,16 +17,13 @@ constexpr std::int64_t kStreamBytes = std::int64_t{8} << 20;
 /// About 20 microseconds of arithmetic: less is not worth waking a thread.
 constexpr std::int64_t kGrainFlops = 1'000'000;
 
-const TemporalAttentionVariant& variant(Isa isa) {
-  switch (isa) {
-#if defined(MOBILEVD_KERNELS_HAVE_AVX2)
-    case Isa::kAvx2:
-      return kTemporalAttentionAvx2;
-#endif
-    default:
-      return kTemporalAttentionScalar;
-  }
-}
+constexpr Variants<TemporalAttentionVariant> kVariants = {
+    &kTemporalAttentionScalar,
+    MOBILEVD_IF_AVX2(&kTemporalAttentionAvx2),
+    MOBILEVD_IF_AVX512(&kTemporalAttentionAvx512),
+    nullptr,
+    MOBILEVD_IF_NEON(&kTemporalAttentionNeon),
+};
 
 bool valid_head_dim(std::int64_t d) { return d >= 8 && d <= kMaxHeadDim && d % 8 == 0; }
 
@@ -90,7 +87,7 @@ Status run(const T* q, const T* k, const T* v, T* out, const TemporalAttentionSh
                 s.head_dim_v * sizeof(T) % 64 == 0 && row_v * sizeof(T) % 64 == 0;
 
   const TemporalAttentionFn<T> fn = [] {
-    const TemporalAttentionVariant& chosen = variant(isa());
+    const TemporalAttentionVariant& chosen = kVariants.chosen();
     if constexpr (sizeof(T) == sizeof(float)) {
       return chosen.f32;
     } else {

@@ -86,7 +86,9 @@ class TemporalAttentionKernel {
 
   void copy_rows(const T* from, std::ptrdiff_t row, int width, float* to) const {
     for (int j = 0; j < t_.frames; ++j, from += row, to += width) {
-      for (int c = 0; c < width; c += kLanes) D::store(to + c, D::load(from + c));
+      int c = 0;
+      for (; c + kLanes <= width; c += kLanes) D::store(to + c, D::load(from + c));
+      if (c < width) D::store_partial(to + c, D::load_partial(from + c, width - c), width - c);
     }
   }
 
@@ -101,12 +103,20 @@ class TemporalAttentionKernel {
       for (int c = 0; c < t_.head_dim_qk; c += kLanes) {
         Vec block[kLanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) block[i] = D::load(rows[i] + c);
+        for (int i = 0; i < kLanes; ++i) block[i] = load_columns(rows[i] + c, t_.head_dim_qk - c);
         D::transpose(block);
 #pragma GCC unroll 16
         for (int i = 0; i < kLanes; ++i) D::store(q_ + ((c + i) * kVecs + v) * kLanes, block[i]);
       }
     }
+  }
+
+  /// The next kLanes columns; zeros past the last (a head_dim is a multiple of 8 only).
+  static Vec load_columns(const T* from, int left) {
+    if constexpr (kLanes > 8) {
+      if (left < kLanes) return D::load_partial(from, left);
+    }
+    return D::load(from);
   }
 
   /// p_[j][lane] = scale * <k[j], q[lane]>.
@@ -208,12 +218,16 @@ class TemporalAttentionKernel {
           prefetch_.template step<D>();
           value_block<kQueries, kBlockVecs>(p, kVecs * kLanes, c, rows);
         }
-        if (c < t_.head_dim_v) value_block<kQueries, 8 / kLanes>(p, kVecs * kLanes, c, rows);
+        if (c < t_.head_dim_v) {
+          constexpr int kHalfBlock = kLanes > 8 ? 1 : 8 / kLanes;
+          value_block<kQueries, kHalfBlock, (kLanes > 8)>(p, kVecs * kLanes, c, rows);
+        }
       });
     }
   }
 
-  template <int kQueries, int kCols>
+  /// kPartial: the block is the lower half of a vector too wide for it.
+  template <int kQueries, int kCols, bool kPartial = false>
   [[gnu::noinline]] void value_block(const float* p, int row_p, int column, T* out) const {
     const int frames = t_.frames, width = t_.head_dim_v;
     const std::ptrdiff_t row = t_.row_v;
@@ -236,6 +250,11 @@ class TemporalAttentionKernel {
       }
     }
     out += column;
+    if constexpr (kPartial) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kQueries; ++i) D::store_partial(out + i * row, acc[i][0], 8);
+      return;
+    }
     if (t_.stream) {
 #pragma GCC unroll 16
       for (int i = 0; i < kQueries; ++i) {
@@ -253,9 +272,9 @@ class TemporalAttentionKernel {
 
   const Task t_;
   ChunkPrefetcher prefetch_;
-  alignas(64) float q_[kMaxHeadDim * kGroupQueries];  // [d_qk][query]
-  alignas(64) float p_[kMaxFrames * kGroupQueries];   // [key][query]
-  alignas(64) float v_[kMaxFrames * kMaxHeadDim];     // [key][d_v]
+  alignas(64) float q_[kMaxHeadDim * kGroupQueries];        // [d_qk][query]
+  alignas(64) float p_[kMaxFrames * kGroupQueries];         // [key][query]
+  alignas(64) float v_[kMaxFrames * kMaxHeadDim + kLanes];  // [key][d_v], read past the last row
   alignas(64) float k_[kConverts ? kMaxFrames * kMaxHeadDim : 1];
 };
 

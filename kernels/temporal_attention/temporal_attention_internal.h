@@ -40,5 +40,7 @@ struct TemporalAttentionVariant {
 
 extern const TemporalAttentionVariant kTemporalAttentionScalar;
 extern const TemporalAttentionVariant kTemporalAttentionAvx2;
+extern const TemporalAttentionVariant kTemporalAttentionAvx512;
+extern const TemporalAttentionVariant kTemporalAttentionNeon;
 
 }  // namespace mobilevd::kernels

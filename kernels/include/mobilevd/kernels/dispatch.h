@@ -7,13 +7,21 @@
 
 namespace mobilevd::kernels {
 
-/// Instruction sets a kernel may be compiled for, worst first. One translation unit each.
+/// Instruction sets a kernel may be compiled for, worst first within a family. A kernel without a
+/// variant for an ISA uses that of the next one below: float32 arithmetic gains nothing from
+/// kNeonDotprod, for instance, but int8 does.
 enum class Isa {
-  kScalar,  ///< portable C++, the reference
-  kAvx2,    ///< x86-64 with AVX2, FMA and F16C
+  kScalar,       ///< portable C++, the reference
+  kAvx2,         ///< x86-64 with AVX2, FMA and F16C
+  kAvx512,       ///< and AVX-512 F, BW, DQ, VL
+  kAvx512Vnni,   ///< and AVX-512 VNNI (int8 dot products)
+  kNeon,         ///< every AArch64 CPU (armv8.0-a)
+  kNeonDotprod,  ///< and FP16 and DotProd (optional in armv8.2-a; Cortex-A75/A76 and newer)
+  kNeonI8mm,     ///< and I8MM (int8 matrix products; Cortex-A510/A710/X2 and newer)
 };
 
-/// "scalar", "avx2": the names MOBILEVD_ISA and set_isa() take.
+/// "scalar", "avx2", "avx512", "avx512_vnni", "neon", "neon_dotprod", "neon_i8mm": the names
+/// MOBILEVD_ISA and set_isa() take.
 MOBILEVD_KERNELS_API const char* isa_name(Isa isa);
 
 /// The ISAs this build has and this CPU runs, worst first; never empty ("scalar" is always

@@ -1,8 +1,4 @@
-"""The kernels as torch operators: `torch.ops.mobilevd.temporal_attention` and `.out`.
-
-Importing this module registers them: a CPU implementation (the C++ kernel), a fake one (shapes
-only, for torch.export and torch.compile), and gradients, which recompute the attention in torch.
-"""
+"""`torch.ops.mobilevd.temporal_attention` and `.out`: gradients recompute in torch."""
 
 from __future__ import annotations
 
@@ -12,18 +8,18 @@ import torch
 from torch import Tensor
 
 from mobilevd import _kernels
+from mobilevd.kernels.torch_ops.library import library, to_arrays
 
 MAX_FRAMES = 32
 HEAD_DIMS = range(8, 129, 8)
 
-_library = torch.library.Library("mobilevd", "FRAGMENT")
-_library.define(
+library.define(
     "temporal_attention(Tensor q, Tensor k, Tensor v, int num_heads, float? scale=None) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 # The form ExecuTorch's memory planning asks for. torch cannot functionalize a custom operator that
 # returns its argument, so models call the functional one.
-_library.define(
+library.define(
     "temporal_attention.out(Tensor q, Tensor k, Tensor v, int num_heads, float? scale=None, *, "
     "Tensor(a!) out) -> Tensor(a!)",
 )
@@ -63,7 +59,7 @@ def _check(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> None:
             )
 
 
-@torch.library.impl(_library, "temporal_attention.out", "CPU")
+@torch.library.impl(library, "temporal_attention.out", "CPU")
 def _temporal_attention_out_cpu(
     q: Tensor,
     k: Tensor,
@@ -73,18 +69,12 @@ def _temporal_attention_out_cpu(
     *,
     out: Tensor,
 ) -> Tensor:
-    arrays = {}
-    for name, x in (("q", q), ("k", k), ("v", v), ("out", out)):
-        if x.dtype == torch.bfloat16:  # numpy has no such dtype
-            raise TypeError(f"{name}: expected float32 or float16, got {x.dtype}")
-        if x.device.type != "cpu":
-            raise TypeError(f"{name}: expected a CPU tensor, got one on {x.device}")
-        arrays[name] = x.detach().numpy()
+    arrays = to_arrays(q=q, k=k, v=v, out=out)
     _kernels.temporal_attention(**arrays, num_heads=num_heads, scale=scale)
     return out
 
 
-@torch.library.impl(_library, "temporal_attention", "CPU")
+@torch.library.impl(library, "temporal_attention", "CPU")
 def _temporal_attention_cpu(
     q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None
 ) -> Tensor:
@@ -92,7 +82,7 @@ def _temporal_attention_cpu(
     return _temporal_attention_out_cpu(q, k, v, num_heads, scale, out=out)
 
 
-@torch.library.register_fake("mobilevd::temporal_attention", lib=_library)
+@torch.library.register_fake("mobilevd::temporal_attention", lib=library)
 def _temporal_attention_fake(
     q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None
 ) -> Tensor:
@@ -100,7 +90,7 @@ def _temporal_attention_fake(
     return torch.empty_like(v, memory_format=torch.contiguous_format)
 
 
-@torch.library.register_fake("mobilevd::temporal_attention.out", lib=_library)
+@torch.library.register_fake("mobilevd::temporal_attention.out", lib=library)
 def _temporal_attention_out_fake(
     q: Tensor,
     k: Tensor,
@@ -142,7 +132,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, Non
 
 
 torch.library.register_autograd(
-    "mobilevd::temporal_attention", _backward, setup_context=_save_for_backward, lib=_library
+    "mobilevd::temporal_attention", _backward, setup_context=_save_for_backward, lib=library
 )
 # Under bfloat16 autocast the inputs arrive as bfloat16, which the kernel does not store.
-torch.library.register_autocast("mobilevd::temporal_attention", "cpu", torch.float32, lib=_library)
+torch.library.register_autocast("mobilevd::temporal_attention", "cpu", torch.float32, lib=library)

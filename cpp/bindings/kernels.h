@@ -1,0 +1,10 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace mobilevd::bindings {
+
+// One per kernel, each in kernels_<kernel>.cc.
+void register_temporal_attention(pybind11::module_& m);
+
+}  // namespace mobilevd::bindings
