@@ -74,6 +74,7 @@ struct Avx2 {
   }
 
   static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
   /// rows[0..7] are 8 vectors of 8; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {
