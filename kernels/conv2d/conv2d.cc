@@ -1,11 +1,11 @@
 #include "mobilevd/kernels/conv2d.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "conv2d/conv2d_internal.h"
 #include "dispatch/arguments.h"
 #include "dispatch/variants.h"
+#include "gemm/lane_cut.h"
 #include "gemm/panels.h"
 
 namespace mobilevd::kernels {
@@ -15,8 +15,6 @@ constexpr Variants<Conv2dVariant> kVariants = {
     &kConv2dScalar, MOBILEVD_IF_AVX2(&kConv2dAvx2), MOBILEVD_IF_AVX512(&kConv2dAvx512),
     nullptr,        MOBILEVD_IF_NEON(&kConv2dNeon),
 };
-
-constexpr int kMaxLanes = 1024;
 
 const Conv2dMethods<float, float>& methods(const float*, const float*) {
   return kVariants.chosen().f32;
@@ -45,26 +43,12 @@ Status check(const Conv2dShape& s) {
   return ok_status();
 }
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 /// Floats of scratch of one lane, a multiple of a cache line.
 std::size_t lane_scratch(const Conv2dShape& s) {
   const auto channels = static_cast<std::size_t>(s.in_channels);
   const std::size_t floats =
       uses_winograd(s) ? winograd_scratch(channels) : direct_scratch(channels);
   return (floats + 15) / 16 * 16;
-}
-
-/// How `lanes` share the work: first by units, a chunk each at least, then by output channels (each
-/// lane then repeats the cheap packing of its units' inputs).
-struct Cut {
-  std::int64_t units, panels;
-  std::int64_t by_units, by_panels;
-};
-Cut cut(std::int64_t units, std::int64_t panels, int lanes) {
-  const std::int64_t by_units = std::min<std::int64_t>(lanes, ceil_div(units, kConvChunk));
-  const std::int64_t by_panels = std::clamp<std::int64_t>(panels / 4, 1, lanes / by_units);
-  return {units, panels, by_units, by_panels};
 }
 
 template <typename T, typename W>
@@ -113,25 +97,14 @@ Status run(const T* x, const W* weight, T* out, const Conv2dShape& s,
   const std::int64_t units = winograd ? s.batch * ceil_div(out_height, 4) * ceil_div(out_width, 4)
                                       : s.batch * out_height * out_width;
   const Conv2dFn<T, W> fn = winograd ? methods(x, weight).winograd : methods(x, weight).direct;
-  const Cut c = cut(units, panels, lanes);
+  const LaneCut cut(units, panels, kConvChunk, lanes);
   const std::size_t floats = lane_scratch(s);
-  parallel_for(static_cast<std::size_t>(c.by_units * c.by_panels), 1,
-               [&](std::size_t begin, std::size_t end) {
-                 for (std::size_t lane = begin; lane < end; ++lane) {
-                   const auto u = static_cast<std::int64_t>(lane) / c.by_panels;
-                   const auto p = static_cast<std::int64_t>(lane) % c.by_panels;
-                   const auto part = [](std::int64_t total, std::int64_t parts, std::int64_t i) {
-                     return static_cast<std::ptrdiff_t>(total * i / parts);
-                   };
-                   // Panels in pairs: what AVX-512 multiplies at once.
-                   const std::int64_t pairs = ceil_div(c.panels, 2);
-                   const auto panel = [&](std::int64_t i) {
-                     return std::min<std::ptrdiff_t>(2 * part(pairs, c.by_panels, i), c.panels);
-                   };
-                   fn(task, {part(c.units, c.by_units, u), part(c.units, c.by_units, u + 1),
-                             panel(p), panel(p + 1), static_cast<float*>(scratch) + lane * floats});
-                 }
-               });
+  parallel_for(cut.lanes(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t lane = begin; lane < end; ++lane) {
+      fn(task, {cut.unit_begin(lane), cut.unit_end(lane), cut.panel_begin(lane),
+                cut.panel_end(lane), static_cast<float*>(scratch) + lane * floats});
+    }
+  });
   return ok_status();
 }
 

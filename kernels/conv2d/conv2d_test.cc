@@ -1,8 +1,6 @@
 #include "mobilevd/kernels/conv2d.h"
 
 #include <cstring>
-#include <memory>
-#include <new>
 
 #include "testing/isa_test.h"
 
@@ -13,13 +11,6 @@ using namespace testing_isa;
 
 class Conv2dTest : public IsaTest {};
 MOBILEVD_TEST_EVERY_ISA(Conv2dTest);
-
-struct AlignedDelete {
-  void operator()(char* p) const { ::operator delete[](p, std::align_val_t{64}); }
-};
-std::unique_ptr<char[], AlignedDelete> aligned_bytes(std::size_t size) {
-  return std::unique_ptr<char[], AlignedDelete>(new (std::align_val_t{64}) char[size]);
-}
 
 template <typename T, typename W>
 struct Problem {
@@ -52,10 +43,8 @@ struct Problem {
   std::size_t out_size() const { return shape.batch * out_height * out_width * shape.out_channels; }
 
   Status run(int lanes = 1, ParallelFor parallel_for = serial_for) {
-    const std::size_t bytes = conv2d_3x3_scratch_bytes(shape, lanes);
-    const auto scratch = aligned_bytes(bytes);
-    std::memset(scratch.get(), 0xFF, bytes);  // NaN: nothing may be read before it is written
-    return conv2d_3x3(x.data(), packed.data(), out.data(), shape, epilogue, scratch.get(), lanes,
+    Scratch scratch(conv2d_3x3_scratch_bytes(shape, lanes));
+    return conv2d_3x3(x.data(), packed.data(), out.data(), shape, epilogue, scratch.data(), lanes,
                       parallel_for);
   }
 
@@ -234,8 +223,8 @@ TEST_P(Conv2dTest, BadArgumentsAreRefusedAndOutIsUntouched) {
       char* scratch;
       int lanes;
     };
-    const auto scratch = aligned_bytes(conv2d_3x3_scratch_bytes(p.shape, 1) + 64);
-    Call call{p.x.data(), p.packed.data(), p.out.data(), p.shape, p.epilogue, scratch.get(), 1};
+    Scratch scratch(conv2d_3x3_scratch_bytes(p.shape, 1) + 64);
+    Call call{p.x.data(), p.packed.data(), p.out.data(), p.shape, p.epilogue, scratch.data(), 1};
     change(call);
     const Status status = conv2d_3x3(call.x, call.weight, call.out, call.shape, call.epilogue,
                                      call.scratch, call.lanes);

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 
+#include "conv/epilogue_inl.h"
 #include "conv2d/conv2d_internal.h"
-#include "conv2d/epilogue_inl.h"
 #include "gemm/gemm_inl.h"
 
 // An implicit matrix product: for a chunk of outputs the pixels under the nine taps are packed as
@@ -74,10 +74,12 @@ class DirectConv {
     std::ptrdiff_t first, channel;
     template <int kCount, int kVecs>
     void operator()(Vec (&sums)[kCount][kVecs]) const {
-      for (int i = 0; i < kCount; ++i) {
-        for (int v = 0; v < kVecs; ++v) {
-          const std::ptrdiff_t c = channel + v * kLanes, n = task.out_channels - c;
-          if (n <= 0) break;
+#pragma GCC unroll 16
+      for (int v = 0; v < kVecs; ++v) {
+        const std::ptrdiff_t c = channel + v * kLanes, n = task.out_channels - c;
+        if (n <= 0) break;
+#pragma GCC unroll 32
+        for (int i = 0; i < kCount; ++i) {
           finish<D>(task.epilogue, sums[i][v], c, (first + i) * task.out_channels + c,
                     static_cast<int>(smaller<std::ptrdiff_t>(n, kLanes)), task.out);
         }

@@ -1,17 +1,11 @@
 // The scalar reference: the definition read aloud, sums in float64. Both methods are the same here.
 #include <cmath>
-#include <type_traits>
 
 #include "conv2d/conv2d_internal.h"
-#include "simd/half_convert.h"
+#include "simd/scalar_storage.h"
 
 namespace mobilevd::kernels {
 namespace {
-
-float widen(float x) { return x; }
-float widen(Half x) { return half_to_float(x); }
-void narrow(float x, float* to) { *to = x; }
-void narrow(float x, Half* to) { *to = float_to_half(x); }
 
 template <typename T, typename W>
 float sum_at(const Conv2dTask<T, W>& t, std::ptrdiff_t row, std::ptrdiff_t column,

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 
+#include "conv/epilogue_inl.h"
 #include "conv2d/conv2d_internal.h"
-#include "conv2d/epilogue_inl.h"
 #include "conv2d/winograd_inl.h"
 
 // A chunk of tiles at a time:

@@ -6,7 +6,9 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <new>
 #include <random>
 #include <string>
 #include <thread>
@@ -76,6 +78,22 @@ struct Threaded {
     a.join();
     b.join();
   }
+};
+
+/// Scratch as kernels want it, 64-byte aligned, filled with NaN: nothing may be read before it is
+/// written.
+class Scratch {
+ public:
+  explicit Scratch(std::size_t bytes) : data_(new (std::align_val_t{64}) char[bytes + 1]) {
+    std::memset(data_, 0xFF, bytes);
+  }
+  ~Scratch() { ::operator delete[](data_, std::align_val_t{64}); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  char* data() { return data_; }
+
+ private:
+  char* data_;
 };
 
 /// An array whose neighbours are watched: guards before and behind must stay as they were, and a

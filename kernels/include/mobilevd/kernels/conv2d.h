@@ -3,10 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "mobilevd/kernels/export.h"
-#include "mobilevd/kernels/half.h"
+#include "mobilevd/kernels/conv.h"
 #include "mobilevd/kernels/parallel.h"
-#include "mobilevd/kernels/status.h"
 
 namespace mobilevd::kernels {
 
@@ -19,29 +17,6 @@ struct Conv2dShape {
   std::int64_t out_channels = 0;  ///< C_out >= 1
   std::int64_t stride = 1;        ///< 1 or 2; out is [N, ceil(H / stride), ceil(W / stride), C_out]
 };
-
-/// What is added to a convolution's sums before they are stored; null for nothing.
-/// out = silu?(sums + bias + residual).
-template <typename T>
-struct ConvEpilogue {
-  const float* bias = nullptr;  ///< [C_out]
-  const T* residual = nullptr;  ///< like out; may be out itself, but must not overlap it otherwise
-  bool silu = false;
-};
-
-/// Elements of a packed weight: [ceil(C_out / 16)][taps][C_in][16], padded with zeros. `taps` is 9
-/// for conv2d_3x3 (row * 3 + column of the filter), 3 for temporal_conv. The layout is the same for
-/// every ISA: pack once, at export, and map the file on any machine.
-MOBILEVD_KERNELS_API std::size_t conv_packed_size(std::int64_t in_channels,
-                                                  std::int64_t out_channels, int taps);
-
-/// Packs weight [C_out, C_in, taps] (torch's layout, contiguous) into `packed`.
-MOBILEVD_KERNELS_API Status pack_conv_weight(const float* weight, float* packed,
-                                             std::int64_t in_channels, std::int64_t out_channels,
-                                             int taps);
-MOBILEVD_KERNELS_API Status pack_conv_weight(const Half* weight, Half* packed,
-                                             std::int64_t in_channels, std::int64_t out_channels,
-                                             int taps);
 
 /// Bytes of scratch that conv2d_3x3 needs to use `lanes` threads: about 9 KiB per lane and input
 /// channel, and 1.3 MiB a lane; 0 for a shape that is refused.

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "mobilevd/kernels/conv2d.h"
+#include "mobilevd/kernels/conv.h"
 #include "simd/silu.h"
 
 namespace mobilevd::kernels {

@@ -1,5 +1,5 @@
 #include "gemm/panels.h"
-#include "mobilevd/kernels/conv2d.h"
+#include "mobilevd/kernels/conv.h"
 
 namespace mobilevd::kernels {
 namespace {
