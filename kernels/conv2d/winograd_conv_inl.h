@@ -17,6 +17,26 @@
 namespace mobilevd::kernels {
 namespace {
 
+/// Adds a block's products to what earlier pieces of C_in left. (Not a member of WinogradConv: its
+/// products are then compiled once, not for every pair of storage types.)
+template <typename D>
+struct AddProducts {
+  float* sums;
+  bool first;
+  template <int kCount, int kVecs>
+  [[gnu::always_inline]] void operator()(typename D::Vec (&products)[kCount][kVecs]) const {
+    constexpr int kRow = GemmTile<D>::kPanels * kPanelColumns;
+#pragma GCC unroll 32
+    for (int i = 0; i < kCount; ++i) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVecs; ++v) {
+        float* at = sums + i * kRow + v * D::kLanes;
+        D::store(at, first ? products[i][v] : D::add(D::load(at), products[i][v]));
+      }
+    }
+  }
+};
+
 template <typename D, typename T, typename W>
 class WinogradConv {
   using Vec = typename D::Vec;
@@ -136,35 +156,6 @@ class WinogradConv {
     }
   }
 
-  /// Adds a block's products to what earlier pieces of C_in left.
-  struct AddTo {
-    float* sums;
-    bool first;
-    template <int kCount, int kVecs>
-    [[gnu::always_inline]] void operator()(Vec (&products)[kCount][kVecs]) const {
-      if (first) {
-#pragma GCC unroll 32
-        for (int i = 0; i < kCount; ++i) {
-#pragma GCC unroll 16
-          for (int v = 0; v < kVecs; ++v) D::store(at(i, v, kVecs), products[i][v]);
-        }
-      } else {
-#pragma GCC unroll 32
-        for (int i = 0; i < kCount; ++i) {
-#pragma GCC unroll 16
-          for (int v = 0; v < kVecs; ++v) {
-            D::store(at(i, v, kVecs), D::add(D::load(at(i, v, kVecs)), products[i][v]));
-          }
-        }
-      }
-    }
-    float* at(int i, int v, int vecs) const {
-      constexpr int kRow = Tile::kPanels * kPanelColumns;
-      (void)vecs;
-      return sums + i * kRow + v * kLanes;
-    }
-  };
-
   void multiply(int panels, std::ptrdiff_t channel, int channels) {
     constexpr std::ptrdiff_t kPanelStride = kPiece * kPanelColumns;
     for (int f = 0; f < kFrequencies; ++f) {
@@ -173,7 +164,7 @@ class WinogradConv {
       for (int p = 0; p < panels; p += Tile::kPanels, b += Tile::kPanels * kPanelStride) {
         for (int block = 0; block < blocks_; ++block) {
           const int rows = block_begin(block + 1) - block_begin(block);
-          const AddTo add{sums_of(f, p, block), channel == 0};
+          const AddProducts<D> add{sums_of(f, p, block), channel == 0};
           const float* rows_a = a + block * block_stride_;
           if (panels - p >= Tile::kPanels) {
             gemm_rows<D, Tile::kPanels>(rows, rows_a, b, kPanelStride, channels, add);
