@@ -9,21 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-
-# SVD's scheduler_config.json.
-SCHEDULER = {
-    "sigma_min": 0.002,
-    "sigma_max": 700.0,
-    "timestep_spacing": "leading",
-    "timestep_type": "continuous",
-    "prediction_type": "v_prediction",
-    "use_karras_sigmas": True,
-    "interpolation_type": "linear",
-    "steps_offset": 1,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-}
+from small_networks import CLIP, DIFFUSERS_UNET, SCHEDULER
 
 
 @torch.no_grad()
@@ -51,31 +37,16 @@ def random_vae(widths=(32, 64), seed: int = 1):
     )
 
 
-def random_pipeline(frames: int = 4):
-    """The pipeline itself, float32; clips of any multiple of 32 pixels."""
+def random_pipeline(frames: int = 4, layers: int = 1):
+    """The pipeline itself, float32; clips of any multiple of 32 pixels; SVD has two ``layers``."""
     import diffusers
     import transformers
 
     unet = diffusers.UNetSpatioTemporalConditionModel(
-        block_out_channels=(32, 64, 64, 64),
-        num_attention_heads=(2, 4, 4, 4),
-        layers_per_block=1,
-        cross_attention_dim=24,
-        addition_time_embed_dim=16,
-        projection_class_embeddings_input_dim=48,
-        num_frames=frames,
+        **{**DIFFUSERS_UNET, "layers_per_block": layers}, num_frames=frames
     )
     image_encoder = transformers.CLIPVisionModelWithProjection(
-        transformers.CLIPVisionConfig(
-            image_size=224,
-            patch_size=56,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=48,
-            projection_dim=24,
-            hidden_act="gelu",
-        )
+        transformers.CLIPVisionConfig(**CLIP, image_size=224, patch_size=56, hidden_act="gelu")
     )
     return diffusers.StableVideoDiffusionPipeline(
         vae=random_vae((32, 32, 64, 64)),
@@ -86,7 +57,7 @@ def random_pipeline(frames: int = 4):
     )
 
 
-def write_pipeline(folder: Path, frames: int = 4, **save: object) -> Path:
+def write_pipeline(folder: Path, frames: int = 4, layers: int = 1, **save: object) -> Path:
     """``save_pretrained`` of a random pipeline; ``save`` may hold variant, max_shard_size."""
-    random_pipeline(frames).save_pretrained(folder, **save)
+    random_pipeline(frames, layers).save_pretrained(folder, **save)
     return folder
