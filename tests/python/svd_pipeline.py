@@ -37,13 +37,24 @@ def random_vae(widths=(32, 64), seed: int = 1):
     )
 
 
-def random_pipeline(frames: int = 4, layers: int = 1):
-    """The pipeline itself, float32; clips of any multiple of 32 pixels; SVD has two ``layers``."""
+def random_pipeline(frames: int = 4, layers: int = 1, levels: int = 4):
+    """The pipeline itself, float32; clips of any multiple of 32 pixels.
+
+    SVD has two ``layers`` and four ``levels`` of resolution, the last without transformers.
+    """
     import diffusers
     import transformers
 
+    shape = {**DIFFUSERS_UNET, "layers_per_block": layers}
+    for name in ("block_out_channels", "num_attention_heads"):
+        shape[name] = shape[name][:levels]
     unet = diffusers.UNetSpatioTemporalConditionModel(
-        **{**DIFFUSERS_UNET, "layers_per_block": layers}, num_frames=frames
+        **shape,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal",) * (levels - 1)
+        + ("DownBlockSpatioTemporal",),
+        up_block_types=("UpBlockSpatioTemporal",)
+        + ("CrossAttnUpBlockSpatioTemporal",) * (levels - 1),
+        num_frames=frames,
     )
     image_encoder = transformers.CLIPVisionModelWithProjection(
         transformers.CLIPVisionConfig(**CLIP, image_size=224, patch_size=56, hidden_act="gelu")
@@ -57,7 +68,22 @@ def random_pipeline(frames: int = 4, layers: int = 1):
     )
 
 
-def write_pipeline(folder: Path, frames: int = 4, layers: int = 1, **save: object) -> Path:
+def write_pipeline(
+    folder: Path, frames: int = 4, layers: int = 1, levels: int = 4, **save: object
+) -> Path:
     """``save_pretrained`` of a random pipeline; ``save`` may hold variant, max_shard_size."""
-    random_pipeline(frames, layers).save_pretrained(folder, **save)
+    random_pipeline(frames, layers, levels).save_pretrained(folder, **save)
     return folder
+
+
+def write_tiny_vae(folder: Path, width: int = 8):
+    """A random AutoencoderTiny (TAESD), and its folder in diffusers' layout."""
+    import diffusers
+
+    tiny = randomise(
+        diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(width,) * 4, decoder_block_out_channels=(width,) * 4
+        )
+    )
+    tiny.save_pretrained(folder)
+    return tiny
