@@ -7,6 +7,7 @@ norms and mix factors too, so that a lost or misplaced tensor shows.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from small_networks import CLIP, DIFFUSERS_UNET, SCHEDULER
@@ -37,18 +38,21 @@ def random_vae(widths=(32, 64), seed: int = 1):
     )
 
 
-def random_pipeline(frames: int = 4, layers: int = 1, levels: int = 4):
+def random_pipeline(
+    frames: int = 4, layers: int = 1, levels: int = 4, unet: dict[str, Any] | None = None
+):
     """The pipeline itself, float32; clips of any multiple of 32 pixels.
 
-    SVD has two ``layers`` and four ``levels`` of resolution, the last without transformers.
+    SVD has two ``layers`` and four ``levels`` of resolution, the last without transformers;
+    ``unet`` holds other arguments of the UNet.
     """
     import diffusers
     import transformers
 
-    shape = {**DIFFUSERS_UNET, "layers_per_block": layers}
+    shape = {**DIFFUSERS_UNET, "layers_per_block": layers, **(unet or {})}
     for name in ("block_out_channels", "num_attention_heads"):
         shape[name] = shape[name][:levels]
-    unet = diffusers.UNetSpatioTemporalConditionModel(
+    network = diffusers.UNetSpatioTemporalConditionModel(
         **shape,
         down_block_types=("CrossAttnDownBlockSpatioTemporal",) * (levels - 1)
         + ("DownBlockSpatioTemporal",),
@@ -62,17 +66,21 @@ def random_pipeline(frames: int = 4, layers: int = 1, levels: int = 4):
     return diffusers.StableVideoDiffusionPipeline(
         vae=random_vae((32, 32, 64, 64)),
         image_encoder=randomise(image_encoder, 2),
-        unet=randomise(unet, 3),
+        unet=randomise(network, 3),
         scheduler=diffusers.EulerDiscreteScheduler(**SCHEDULER),
         feature_extractor=transformers.CLIPImageProcessor(),
     )
 
 
-def write_pipeline(
-    folder: Path, frames: int = 4, layers: int = 1, levels: int = 4, **save: object
-) -> Path:
-    """``save_pretrained`` of a random pipeline; ``save`` may hold variant, max_shard_size."""
-    random_pipeline(frames, layers, levels).save_pretrained(folder, **save)
+# random_pipeline's arguments; the others go to save_pretrained: variant, max_shard_size.
+_NETWORKS = ("frames", "layers", "levels", "unet")
+
+
+def write_pipeline(folder: Path, frames: int = 4, **options: Any) -> Path:
+    """``save_pretrained`` of a random pipeline."""
+    networks = {k: v for k, v in options.items() if k in _NETWORKS}
+    save = {k: v for k, v in options.items() if k not in _NETWORKS}
+    random_pipeline(frames, **networks).save_pretrained(folder, **save)
     return folder
 
 
