@@ -93,7 +93,7 @@ def evaluate(
     json: Json = None,
 ) -> None:
     """Held-out figures: the autoencoder's PSNR and the denoiser's loss by noise level."""
-    from ..evaluate.held_out import evaluate_model
+    from ..training.held_out import evaluate_model
 
     rows = evaluate_model(model_of(model), clips)
     table("held out", ["figure", "value"], [[r["name"], f"{r['value']:.4f}"] for r in rows])
