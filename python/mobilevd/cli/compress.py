@@ -96,6 +96,8 @@ def compress(
     }
     steps = _steps(target, given, unmerged)
 
+    import torch
+
     from ..compress.coupled import INITIALISATIONS
     from ..compress.recipe import compress_to
     from ..models.diffusers_folder import read_pipeline, read_unet_config
@@ -107,7 +109,7 @@ def compress(
         if weights is not None and target is not None:
             # Laid out before the weights are read: SVD's take minutes.
             start = read_unet_config(weights, frames or target.unet.num_frames)
-            wanted = _laid_out(steps, start, start.num_frames)
+            wanted = _laid_out(steps, start, start.num_frames, target)
             loaded = read_pipeline(
                 weights,
                 dataclasses.replace(target, unet=start),
@@ -118,7 +120,8 @@ def compress(
         else:
             loaded = model_of(model)
             start = loaded.preset.unet
-            wanted = _laid_out(steps, start, frames or start.num_frames)
+            wanted = _laid_out(steps, start, frames or start.num_frames, loaded.preset)
+        torch.manual_seed(0)  # He's initialisation draws
         before = sum(p.numel() for p in loaded.unet.parameters())
         loaded.unet = compress_to(loaded.unet, wanted, funnel_init, report)
         loaded.preset = dataclasses.replace(loaded.preset, unet=wanted)
@@ -143,11 +146,16 @@ def _steps(preset: Preset | None, given: dict[str, Any], unmerged: bool) -> Step
     return dataclasses.replace(steps, **changes, unmerged_funnels=unmerged)
 
 
-def _laid_out(steps: Steps, start: UNetConfig, frames: int) -> UNetConfig:
+def _laid_out(steps: Steps, start: UNetConfig, frames: int, size: Preset) -> UNetConfig:
+    """Where the steps lead; UsageError where they cannot, for clips of that preset's size."""
     try:
-        return steps.laid_out(dataclasses.replace(start, num_frames=frames))
+        config = steps.laid_out(dataclasses.replace(start, num_frames=frames))
+        config.check_latents(*size.latent_size)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if steps.unmerged_funnels and not config.unmerged_funnels:
+        raise UsageError("--unmerged needs funnels: give --fun-factor")
+    return config
 
 
 def _one_of(flag: str, value: str | None, known: tuple[str, ...]) -> None:

@@ -53,6 +53,10 @@ STEPS = [
     (["--fun-factor", "0.5", "--funnels", "cross"], "no funnels on 'cross'; known: spatial"),
     (["--funnels", "spatial"], "--funnels needs --fun-factor"),
     (["--funnel-init", "xavier"], "--funnel-init must be one of coupled, truncated, he"),
+    (
+        ["--preset", "svd-1024x576", "--spatial-multiscaling"],
+        "needs latents that 16 divides, not 72x128",
+    ),
     (["--precision", "int8"], "--precision must be one of fp32, fp16, not int8"),
 ]
 
@@ -71,6 +75,7 @@ def test_steps(capsys, monkeypatch, svd, tmp_path, flags, message):
         (["--frames", "5", "--temporal-multiscaling", "mean"], "5 frames are odd"),
         (["--temporal-blocks", "25"], "must be in 0..24, not 25"),  # mini has 24
         (["--fun-factor", "2"], "a fun-factor must be in (0, 1], not 2"),
+        (["--unmerged"], "--unmerged needs funnels: give --fun-factor"),
         (["--model", "huge"], "unknown preset 'huge'"),
     ],
     ids=lambda v: " ".join(v)[:40],
