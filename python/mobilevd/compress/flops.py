@@ -161,6 +161,8 @@ def count(preset: Preset) -> dict[str, Any]:
         preset.latent_size,
         table="presets",
         paper_tflops=PAPER_TFLOPS.get(preset.name),
+        # The paper lists neither the blocks that survive nor the layers with funnels.
+        fitted=bool(preset.unet.temporal_blocks or preset.unet.attention_widths),
     )
 
 
