@@ -30,6 +30,8 @@ SMALL = {
             "executorch_explicit",
         ],
     ),
+    "conv2d": ((2, 9, 8, 24, 40, 2), ["torch", "onnxruntime", "openvino", "executorch"]),
+    "temporal_conv": ((2, 7, 12, 24, 40), ["torch", "onnxruntime", "openvino", "executorch"]),
 }
 
 
@@ -101,14 +103,13 @@ def test_slow_candidates_take_part_in_fewer_rounds_spread_evenly():
 
         return run
 
-    times = measure.interleave(
-        {"fast": candidate("fast", 0.0), "slow": candidate("slow", 0.02)}, 12, 0.08
-    )
+    run = {"fast": candidate("fast", 0.0), "slow": candidate("slow", 0.02)}
+    times = measure.interleave(run, 12, 0.08, {"fast": 0.0, "slow": 0.02})
     assert len(times["fast"]) == 12
-    assert 3 <= len(times["slow"]) <= 4
+    assert 2 <= len(times["slow"]) <= 4
     assert min(times["slow"]) >= 0.02
     turns = "".join("s" if name == "slow" else "f" for name in calls[2:])  # after the warm-up
-    assert max(len(gap) for gap in turns.split("s")) <= 4
+    assert max(len(gap) for gap in turns.split("s")) <= 6
 
 
 def test_missing_peers_are_named_in_one_line_and_left_out(monkeypatch, capsys):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-KERNEL_NAMES = ("temporal_attention",)
+KERNEL_NAMES = ("temporal_attention", "conv2d", "temporal_conv")
 
 
 def prepare_process() -> None:

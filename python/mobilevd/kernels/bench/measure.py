@@ -27,39 +27,45 @@ class DisagreementError(RuntimeError):
     """A candidate's answer is not ours."""
 
 
-def check(made: dict[str, Candidate], tolerance: float) -> None:
-    """Run each once and compare with "ours"; `tolerance` is a share of max |ours|."""
+def check(made: dict[str, Candidate], tolerance: float) -> dict[str, float]:
+    """Run each once and compare with "ours"; `tolerance` is a share of max |ours|. Returns the
+    seconds each took."""
     with torch.inference_mode():
-        for candidate in made.values():
-            candidate.run()
+        seconds = {name: _seconds(candidate.run) for name, candidate in made.items()}
     ours = made["ours"].result()
     bound = tolerance * float(np.abs(ours).max())
     for name, candidate in made.items():
         error = float(np.abs(candidate.result() - ours).max())
         if not error <= bound:
             raise DisagreementError(f"{name} differs from ours by {error:.2g}, allowed {bound:.2g}")
+    return seconds
 
 
 def interleave(
-    calls: dict[str, Callable[[], object]], rounds: int, seconds_each: float
+    calls: dict[str, Callable[[], object]],
+    rounds: int,
+    seconds_each: float,
+    first: dict[str, float],
 ) -> dict[str, list[float]]:
-    """Times of each call in seconds: `rounds` of them, or as many (3 at least) as fit into
-    `seconds_each`."""
+    """Times of each call in seconds: `rounds` of them, or as many (2 at least) as fit into
+    `seconds_each`. `first` is what each took before; short ones warm up once more."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-
-    def run(name: str) -> float:
-        start = time.perf_counter()
-        calls[name]()
-        return time.perf_counter() - start
-
     with torch.inference_mode():
-        warm = {name: run(name) for name in calls}
-        wanted = {name: min(rounds, max(3, int(seconds_each / warm[name]))) for name in calls}
+        wanted = {}
+        for name, call in calls.items():
+            typical = _seconds(call) if first[name] < seconds_each else first[name]
+            wanted[name] = min(rounds, max(2, int(seconds_each / typical)))
         for turn in range(rounds):
             for name, count in wanted.items():
                 if (turn + 1) * count // rounds > turn * count // rounds:
-                    times[name].append(run(name))
+                    times[name].append(_seconds(calls[name]))
     return times
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def keep_freed_memory() -> None:

@@ -57,10 +57,12 @@ def candidates(
     if "torch" in libraries:
         for variant, call in problem.torch.items():
             made[_name("torch", variant)] = _torch(call, problem)
-    if "onnxruntime" in libraries and problem.onnxruntime is not None:
-        made["onnxruntime"] = _onnxruntime(problem.onnxruntime, problem, threads)
-    if "openvino" in libraries and problem.openvino is not None:
-        made["openvino"] = _openvino(problem.openvino, problem, threads)
+    if "onnxruntime" in libraries:
+        for variant, graph in problem.onnxruntime.items():
+            made[_name("onnxruntime", variant)] = _onnxruntime(graph, problem, threads)
+    if "openvino" in libraries:
+        for variant, graph in problem.openvino.items():
+            made[_name("openvino", variant)] = _openvino(graph, problem, threads)
     for variant, program in programs.items():
         made[_name("executorch", variant)] = _executorch(program, problem)
     return made
@@ -71,8 +73,15 @@ def _name(library: str, variant: str) -> str:
 
 
 def _torch(call: Callable[[torch.Tensor], object], problem: Problem) -> Candidate:
-    out = torch.empty(problem.out_shape)
-    return Candidate(functools.partial(call, out), out.numpy)
+    results = [torch.empty(problem.out_shape)]
+    out = results[0]
+
+    def run() -> None:
+        returned = call(out)
+        if isinstance(returned, torch.Tensor):
+            results[0] = returned
+
+    return Candidate(run, lambda: results[0].numpy())
 
 
 def _onnxruntime(graph: Graph, problem: Problem, threads: int) -> Candidate:

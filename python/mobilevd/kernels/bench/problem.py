@@ -21,7 +21,7 @@ class Problem:
     """A kernel at one shape. Everybody reads `inputs` where they lie and leaves the result in an
     array of `out_shape`, in the layout of ours.
 
-    The keys of `torch` and `executorch` tell variants of one library apart ("" for the only one).
+    The keys of each library's dict tell its variants apart ("" for the only one).
     """
 
     inputs: dict[str, Tensor]
@@ -29,9 +29,9 @@ class Problem:
     flops: float
     moved_bytes: float  # every array once
     ours: Callable[[Array], None]  # writes its argument
-    torch: dict[str, Callable[[Tensor], object]] = field(default_factory=dict)
-    onnxruntime: Graph | None = None
-    openvino: Graph | None = None
+    torch: dict[str, Callable[[Tensor], object]] = field(default_factory=dict)  # or return it
+    onnxruntime: dict[str, Graph] = field(default_factory=dict)
+    openvino: dict[str, Graph] = field(default_factory=dict)
     executorch: dict[str, nn.Module] = field(default_factory=dict)
     tolerance: float = 1e-4  # of max |ours|: equal answers, or no figures
 

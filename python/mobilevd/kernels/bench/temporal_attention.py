@@ -53,8 +53,8 @@ def problem(frames: int, positions: int, channels: int, head_dim: int) -> Proble
         moved_bytes=4.0 * 4 * frames * positions * channels,
         ours=ours,
         torch={"permute": permute, "strided": strided},
-        onnxruntime=_matmul_graph(frames, positions, heads, head_dim),
-        openvino=_attention_graph(frames, positions, heads, head_dim),
+        onnxruntime={"": _matmul_graph(frames, positions, heads, head_dim)},
+        openvino={"": _attention_graph(frames, positions, heads, head_dim)},
         executorch={
             "default": _Attention(heads, head_dim, explicit=False),
             "explicit": _Attention(heads, head_dim, explicit=True),
