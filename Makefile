@@ -142,7 +142,7 @@ test-aarch64: test-packages $(VENV)/.requirements
 # The figures of kernels/README.md: on an idle machine, then with --markdown (see there).
 bench: $(VENV)/.built
 	@mkdir -p out
-	$(BIN)/mobilevd bench --json out/bench.json
+	OMP_WAIT_POLICY=passive $(BIN)/mobilevd bench --json out/bench.json
 
 clean:
 	rm -rf build out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mobilevd.kernels import bench
 from mobilevd.kernels.bench import KERNEL_NAMES, __main__, measure, peers, table
 from mobilevd.kernels.bench.problem import Candidate
 from mobilevd.kernels.bench.run import load_kernel, run
@@ -116,8 +118,18 @@ def test_missing_peers_are_named_in_one_line_and_left_out(monkeypatch, capsys):
     monkeypatch.setitem(peers.LIBRARIES, "openvino", ("onnx", "no_such_module"))
     rows = __main__.bench(["temporal_attention"], ["torch", "openvino"], [1], 1, ["7x4x64x32"])
     assert rows[0]["peers"] == ["torch_permute", "torch_strided"]
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first == "without no_such_module, which is not installed: pip install 'mobilevd[bench]'"
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        lines[0] == "without no_such_module, which is not installed: pip install 'mobilevd[bench]'"
+    )
+
+
+def test_spinning_threads_are_prevented_or_named(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # so that it is put back
+    assert "set OMP_WAIT_POLICY=passive" in bench.spinning_threads_warning()  # torch is here
+    monkeypatch.delitem(sys.modules, "torch")
+    assert bench.spinning_threads_warning() == ""
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
 
 
 def test_json_and_markdown(tmp_path, capsys):

@@ -14,7 +14,12 @@ import sys
 KERNEL_NAMES = ("temporal_attention", "conv2d", "temporal_conv")
 
 
-def prepare_process() -> None:
-    """Before torch is imported: its OpenMP threads must not spin while others are measured."""
-    if "torch" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+def spinning_threads_warning() -> str:
+    """ "" when torch's idle OpenMP threads will not spin on the cores of whoever is measured next;
+    to be called before torch is imported, for it then sees to it."""
+    if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive":
+        return ""
+    if "torch" in sys.modules:
+        return "torch's idle threads spin and slow the others: set OMP_WAIT_POLICY=passive"
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    return ""

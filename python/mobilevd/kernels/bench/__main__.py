@@ -10,7 +10,7 @@ from typing import Any
 
 from mobilevd.whole_files import write_text
 
-from . import KERNEL_NAMES, prepare_process
+from . import KERNEL_NAMES, spinning_threads_warning
 
 
 class UsageError(ValueError):
@@ -33,7 +33,7 @@ def bench(
     UsageError
         An unknown kernel, peer or shape.
     """
-    prepare_process()
+    warning = spinning_threads_warning()
     from .peers import LIBRARIES, missing_modules
     from .run import load_kernel, run
     from .table import print_tables
@@ -50,6 +50,8 @@ def bench(
     if missing:
         packages = ", ".join(dict.fromkeys(missing))
         say(f"without {packages}, which is not installed: pip install 'mobilevd[bench]'")
+    if warning:
+        say(warning)
     rows = []
     for name in names:
         kernel = load_kernel(name)

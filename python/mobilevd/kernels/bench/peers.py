@@ -2,7 +2,7 @@
 
 A candidate's threads are fixed when it is made. Nobody's idle threads may spin on the cores of whom
 is measured next: OMP_WAIT_POLICY=passive for torch (set by `python -m mobilevd.kernels.bench` and
-`make bench`), no spinning in ONNX Runtime.
+`make bench`; the table says so when it is not), no spinning in ONNX Runtime.
 """
 
 from __future__ import annotations

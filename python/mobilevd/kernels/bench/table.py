@@ -79,7 +79,7 @@ def print_tables(rows: Sequence[Row]) -> None:
             table.add_column(heading, justify="right", no_wrap=heading == "shape")
         for row in group:
             table.add_row(*_cells(row, peers))
-        Console(width=None if console.is_terminal else 160).print(table)
+        Console(width=None if console.is_terminal else 200).print(table)
 
 
 def markdown(rows: Sequence[Row]) -> str:
