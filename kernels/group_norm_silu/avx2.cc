@@ -6,6 +6,6 @@
 namespace mobilevd::kernels {
 
 const GroupNormSiluVariant kGroupNormSiluAvx2 = {group_norm_silu_functions<Avx2, float>(),
-                                               group_norm_silu_functions<Avx2, Half>()};
+                                                 group_norm_silu_functions<Avx2, Half>()};
 
 }  // namespace mobilevd::kernels

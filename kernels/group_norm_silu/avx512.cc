@@ -6,6 +6,6 @@
 namespace mobilevd::kernels {
 
 const GroupNormSiluVariant kGroupNormSiluAvx512 = {group_norm_silu_functions<Avx512, float>(),
-                                               group_norm_silu_functions<Avx512, Half>()};
+                                                   group_norm_silu_functions<Avx512, Half>()};
 
 }  // namespace mobilevd::kernels

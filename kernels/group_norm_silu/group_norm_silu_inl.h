@@ -3,56 +3,24 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "group_norm_silu/group_moments_inl.h"
 #include "group_norm_silu/group_norm_silu_internal.h"
 #include "simd/silu.h"
-#include "simd/unroll.h"
 
-// The four loops, written once for every ISA D (simd/). Statistics are sums of x - shift and its
-// square, over blocks short enough for float32. The shift is the mean of the block's first eighth:
-// however ill-chosen that is, the mean of a share f of some values is at most sqrt((1-f)/f) standard
-// deviations away from that of all, so the subtraction in from_shifted() loses three bits at worst
-// and nothing on ordinary data; and the block is read once.
+// Include only after an ISA's header, in that ISA's translation unit.
 namespace mobilevd::kernels {
 namespace {
 
+/// The second pass, written once for every ISA D (simd/): (x - mean) * scale + shift, not
+/// x * scale + shift', which would cancel where the mean is large. It goes line by line: one
+/// prefetch each.
 template <typename D, typename T>
 class GroupNormSiluKernel {
   using Vec = typename D::Vec;
   static constexpr int kLanes = D::kLanes;
-  /// Chains of dependent sums that hide the latency of an fma.
-  static constexpr int kChains = kLanes == 4 ? 8 : 4;
-  static constexpr std::ptrdiff_t kBlock = 8192;
-  /// Rows summed into one float32, rows read before the next columns (they fit in the first-level
-  /// cache), columns with sums on the stack.
-  static constexpr std::ptrdiff_t kBlockRows = 256;
-  static constexpr std::ptrdiff_t kPanelRows = 16;
-  static constexpr std::ptrdiff_t kTile = 512;
-  /// Vectors of columns in one pass over a panel: shift, sum and squares stay in registers.
-  static constexpr int kStrip = D::kAccumulators / 3;
   static constexpr std::ptrdiff_t kLine = 64 / sizeof(T);
 
  public:
-  static Moments moments(const T* x, std::ptrdiff_t count) {
-    Moments all = {0, 0, 0};
-    for (std::ptrdiff_t i = 0; i < count; i += kBlock) {
-      all = combine(all, block_moments(x + i, smaller(kBlock, count - i)));
-    }
-    return all;
-  }
-
-  static void column_moments(const T* x, std::ptrdiff_t row, std::ptrdiff_t rows,
-                             std::ptrdiff_t group, int groups, Moments* result) {
-    for (int g = 0; g < groups; ++g) result[g] = {0, 0, 0};
-    const std::ptrdiff_t width = group * groups;
-    for (std::ptrdiff_t r = 0; r < rows; r += kBlockRows) {
-      for (std::ptrdiff_t c = 0; c < width; c += kTile) {
-        Sums sums;
-        sums.take(x + r * row + c, row, smaller(kBlockRows, rows - r), smaller(kTile, width - c));
-        sums.fold(c, group, result);
-      }
-    }
-  }
-
   static void normalise_rows(const GroupNormSiluRectangle<T>& t) {
     with_flags(t, [&](auto silu, auto stream) { rows<decltype(silu), decltype(stream)>(t); });
   }
@@ -62,180 +30,6 @@ class GroupNormSiluKernel {
   }
 
  private:
-  [[gnu::noinline]] static Moments block_moments(const T* x, std::ptrdiff_t count) {
-    // Whole vectors, at least an eighth of the block.
-    const std::ptrdiff_t sample =
-        count < kLanes ? count : (count / 8 + kLanes - 1) / kLanes * kLanes;
-    const float shift = sum_of(x, sample) / static_cast<float>(sample);
-    const Vec shifts = D::set(shift);
-    Vec sum[kChains], squares[kChains];
-#pragma GCC unroll 16
-    for (int j = 0; j < kChains; ++j) sum[j] = squares[j] = D::zero();
-    std::ptrdiff_t i = 0;
-    for (; i + kChains * kLanes <= count; i += kChains * kLanes) {
-#pragma GCC unroll 16
-      for (int j = 0; j < kChains; ++j) {
-        const Vec d = D::sub(D::load(x + i + j * kLanes), shifts);
-        sum[j] = D::add(sum[j], d);
-        squares[j] = D::fma(d, d, squares[j]);
-      }
-    }
-    const auto one = [&](Vec value) {
-      const Vec d = D::sub(value, shifts);
-      sum[0] = D::add(sum[0], d);
-      squares[0] = D::fma(d, d, squares[0]);
-    };
-    for (; i + kLanes <= count; i += kLanes) one(D::load(x + i));
-    if (i < count) {  // the missing lanes deviate by nothing
-      float tail[kLanes];
-      D::store(tail, shifts);
-      D::store_partial(tail, D::load_partial(x + i, count - i), count - i);
-      one(D::load(tail));
-    }
-    return from_shifted(count, shift, total(sum), total(squares));
-  }
-
-  static float sum_of(const T* x, std::ptrdiff_t count) {
-    Vec sum[kChains];
-#pragma GCC unroll 16
-    for (int j = 0; j < kChains; ++j) sum[j] = D::zero();
-    std::ptrdiff_t i = 0;
-    for (; i + kChains * kLanes <= count; i += kChains * kLanes) {
-#pragma GCC unroll 16
-      for (int j = 0; j < kChains; ++j) sum[j] = D::add(sum[j], D::load(x + i + j * kLanes));
-    }
-    for (; i + kLanes <= count; i += kLanes) sum[0] = D::add(sum[0], D::load(x + i));
-    if (i < count) sum[0] = D::add(sum[0], D::load_partial(x + i, count - i));
-    return total(sum);
-  }
-
-  static float total(const Vec (&part)[kChains]) {
-    Vec sum = part[0];
-#pragma GCC unroll 16
-    for (int j = 1; j < kChains; ++j) sum = D::add(sum, part[j]);
-    return D::reduce_add(sum);
-  }
-
-  static Moments from_shifted(double count, double shift, double sum, double squares) {
-    const double mean = sum / count, m2 = squares - sum * mean;
-    return {count, shift + mean, m2 < 0 ? 0 : m2};  // a NaN stays
-  }
-
-  /// Of each column of a block of rows, up to kTile of them.
-  struct Sums {
-    alignas(64) float shift[kTile];
-    alignas(64) float sum[kTile];
-    alignas(64) float squares[kTile];
-    std::ptrdiff_t rows, width;
-
-    void take(const T* x, std::ptrdiff_t row, std::ptrdiff_t rows_in, std::ptrdiff_t width_in) {
-      rows = rows_in;
-      width = width_in;
-      for (std::ptrdiff_t c = 0; c < width; c += kLanes) {
-        D::store(shift + c, D::zero());
-        D::store(sum + c, D::zero());
-        D::store(squares + c, D::zero());
-      }
-      const std::ptrdiff_t sample = (rows + 7) / 8;
-      panels<false>(x, row, sample);
-      const Vec factor = D::set(1.0f / static_cast<float>(sample));
-      for (std::ptrdiff_t c = 0; c < width; c += kLanes) {
-        D::store(shift + c, D::mul(D::load(sum + c), factor));
-        D::store(sum + c, D::zero());
-      }
-      panels<true>(x, row, rows);
-    }
-
-    template <bool kSquares>
-    void panels(const T* x, std::ptrdiff_t row, std::ptrdiff_t count) {
-      const int vecs = static_cast<int>(width / kLanes), rest = static_cast<int>(width % kLanes);
-      const int strips = part_count(vecs, kStrip);
-      for (std::ptrdiff_t r = 0; r < count; r += kPanelRows, x += kPanelRows * row) {
-        const std::ptrdiff_t n = smaller(kPanelRows, count - r);
-        for (int s = 0; s < strips; ++s) {
-          const int first = part_begin(vecs, strips, s);
-          with_count<kStrip>(part_begin(vecs, strips, s + 1) - first, [&](auto v) {
-            strip<kSquares, decltype(v)::value>(x + first * kLanes, row, n, first * kLanes);
-          });
-        }
-        if (rest > 0) partial<kSquares>(x + vecs * kLanes, row, n, vecs * kLanes, rest);
-      }
-    }
-
-    template <bool kSquares, int kVecs>
-    [[gnu::noinline]] void strip(const T* x, std::ptrdiff_t row, std::ptrdiff_t count,
-                                 std::ptrdiff_t c) {
-      Vec shifts[kVecs], sums[kVecs], square[kVecs];
-#pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) {
-        shifts[v] = D::load(shift + c + v * kLanes);
-        sums[v] = D::load(sum + c + v * kLanes);
-        square[v] = D::load(squares + c + v * kLanes);
-      }
-      for (std::ptrdiff_t r = 0; r < count; ++r, x += row) {
-#pragma GCC unroll 16
-        for (int v = 0; v < kVecs; ++v) {
-          Vec d = D::load(x + v * kLanes);
-          if constexpr (kSquares) {
-            d = D::sub(d, shifts[v]);
-            square[v] = D::fma(d, d, square[v]);
-          }
-          sums[v] = D::add(sums[v], d);
-        }
-      }
-#pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) {
-        D::store(sum + c + v * kLanes, sums[v]);
-        if constexpr (kSquares) D::store(squares + c + v * kLanes, square[v]);
-      }
-    }
-
-    /// The columns that do not fill a vector: the missing lanes hold zeros throughout.
-    template <bool kSquares>
-    [[gnu::noinline]] void partial(const T* x, std::ptrdiff_t row, std::ptrdiff_t count,
-                                   std::ptrdiff_t c, int columns) {
-      const Vec shifts = D::load(shift + c);
-      Vec sums = D::load(sum + c), square = D::load(squares + c);
-      for (std::ptrdiff_t r = 0; r < count; ++r, x += row) {
-        Vec d = D::load_partial(x, columns);
-        if constexpr (kSquares) {
-          d = D::sub(d, shifts);
-          square = D::fma(d, d, square);
-        }
-        sums = D::add(sums, d);
-      }
-      D::store(sum + c, sums);
-      D::store(squares + c, square);
-    }
-
-    /// Adds the columns, `first` being the first one's number, to their groups.
-    void fold(std::ptrdiff_t first, std::ptrdiff_t group, Moments* result) const {
-      alignas(64) double mean[kTile], m2[kTile];
-      const double n = static_cast<double>(rows), inverse = 1 / n;
-      for (std::ptrdiff_t c = 0; c < width; ++c) {
-        const double s = sum[c], m = s * inverse, rest = squares[c] - s * m;
-        mean[c] = shift[c] + m;
-        m2[c] = rest < 0 ? 0 : rest;  // a NaN stays
-      }
-      for (std::ptrdiff_t c = 0; c < width;) {
-        const std::ptrdiff_t g = (first + c) / group;
-        const std::ptrdiff_t end = smaller((g + 1) * group - first, width);
-        const double columns = static_cast<double>(end - c);
-        double means = 0, within = 0, between = 0;
-        for (std::ptrdiff_t i = c; i < end; ++i) {
-          means += mean[i];
-          within += m2[i];
-        }
-        means /= columns;
-        for (std::ptrdiff_t i = c; i < end; ++i) {
-          between += (mean[i] - means) * (mean[i] - means);
-        }
-        result[g] = combine(result[g], {n * columns, means, within + n * between});
-        c = end;
-      }
-    }
-  };
-
   template <typename Fn>
   static void with_flags(const GroupNormSiluRectangle<T>& t, Fn&& fn) {
     if (t.silu) {
@@ -324,7 +118,7 @@ class GroupNormSiluKernel {
 template <typename D, typename T>
 constexpr GroupNormSiluFunctions<T> group_norm_silu_functions() {
   using Kernel = GroupNormSiluKernel<D, T>;
-  return {Kernel::moments, Kernel::column_moments, Kernel::normalise_rows,
+  return {GroupMoments<D, T>::moments, GroupMoments<D, T>::column_moments, Kernel::normalise_rows,
           Kernel::normalise_columns};
 }
 

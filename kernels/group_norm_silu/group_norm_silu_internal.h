@@ -7,13 +7,13 @@
 
 namespace mobilevd::kernels {
 
-/// A rectangle of x to normalise: out = (x - mean) * scale + shift, then SiLU, with coefficients per
-/// row (channels first: a row is a channel's positions) or per column (channels last).
+/// A rectangle of x to normalise: out = (x - mean) * scale + shift, then SiLU, with coefficients
+/// per row (channels first: a row is a channel's positions) or per column (channels last).
 template <typename T>
 struct GroupNormSiluRectangle {
   const T* x;
-  T* out;               ///< may be x
-  std::ptrdiff_t row;   ///< elements from row to row
+  T* out;              ///< may be x
+  std::ptrdiff_t row;  ///< elements from row to row
   std::ptrdiff_t rows;
   std::ptrdiff_t width;  ///< elements of a row
   const float* mean;     ///< these per row or per column

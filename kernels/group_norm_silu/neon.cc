@@ -6,6 +6,6 @@
 namespace mobilevd::kernels {
 
 const GroupNormSiluVariant kGroupNormSiluNeon = {group_norm_silu_functions<Neon, float>(),
-                                               group_norm_silu_functions<Neon, Half>()};
+                                                 group_norm_silu_functions<Neon, Half>()};
 
 }  // namespace mobilevd::kernels

@@ -1,5 +1,5 @@
-// The scalar reference: portable C++, no intrinsics, the definition read aloud. It is also what runs
-// on a CPU without a variant of its own.
+// The scalar reference: portable C++, no intrinsics, the definition read aloud. It is also what
+// runs on a CPU without a variant of its own.
 #include <algorithm>
 #include <cmath>
 

@@ -17,7 +17,6 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kAccumulators = 12;
   static constexpr bool kHasLaneFma = false;
-  static constexpr bool kHasScale = false;
 
   static Vec zero() { return _mm256_setzero_ps(); }
   static Vec set(float x) { return _mm256_set1_ps(x); }

@@ -17,7 +17,6 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kAccumulators = 28;
   static constexpr bool kHasLaneFma = false;
-  static constexpr bool kHasScale = true;
 
   static Vec zero() { return _mm512_setzero_ps(); }
   static Vec set(float x) { return _mm512_set1_ps(x); }
@@ -56,7 +55,6 @@ struct Avx512 {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(t), 23),
                                                 _mm512_set1_epi32(127 << 23)));
   }
-  static Vec scale(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
   static Vec zero_where_less(Vec a, Vec b, Vec x) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), x);
   }

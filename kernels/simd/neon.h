@@ -17,7 +17,6 @@ struct Neon {
   static constexpr int kLanes = 4;
   static constexpr int kAccumulators = 24;
   static constexpr bool kHasLaneFma = true;
-  static constexpr bool kHasScale = false;
 
   static Vec zero() { return vdupq_n_f32(0); }
   static Vec set(float x) { return vdupq_n_f32(x); }

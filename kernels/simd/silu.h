@@ -4,12 +4,12 @@
 namespace mobilevd::kernels {
 namespace {
 
-/// silu(x) = x / (1 + exp(-x)), to a few ulp down to x = -88, less than 1e-36 in size below; NaN for
+/// silu(x) = x / (1 + exp(-x)): a few ulp down to x = -88, less than 1e-36 in size below; NaN for
 /// NaN.
 ///
 /// exp(-x) = 2^n p(f) with n + f = -x log2(e), |f| <= 1/2: log2(e) in two parts, p of degree 6 with
-/// minimax coefficients (Remez with p(0) = 1, relative error 2.6e-9). Not exp_nonpositive(-|x|): with
-/// both signs of the exponent no numerator has to be chosen, and the 1 is added by the operation that
+/// minimax coefficients (Remez with p(0) = 1, relative error 2.6e-9). Not exp_nonpositive(-|x|):
+/// for both signs of the exponent no numerator has to be chosen, and the 1 is added by the fma that
 /// scales by 2^n.
 template <typename D>
 inline typename D::Vec silu(typename D::Vec x) {
@@ -17,10 +17,9 @@ inline typename D::Vec silu(typename D::Vec x) {
   constexpr float kLog2eHigh = 1.44269502162933349609375f;
   constexpr float kLog2eLow = 1.92596299112661746887e-8f;
   const auto one = D::set(1.0f);
-  // A NaN passes both: max and min give the second operand where one is NaN.
-  x = D::max(D::set(-88.0f), x);
-  auto y = x;
-  if constexpr (!D::kHasScale) y = D::min(D::set(87.0f), x);  // n > -127; exp(-87) is nothing to 1
+  // A NaN passes both limits: max and min give the second operand where one is NaN.
+  x = D::max(D::set(-88.0f), x);            // exp(88) is finite
+  const auto y = D::min(D::set(87.0f), x);  // n > -127; exp(-87) is nothing beside 1
   const auto t = D::fma(y, D::set(-kLog2eHigh), D::set(kMagic));
   const auto minus_n = D::sub(D::set(kMagic), t);
   auto f = D::fma(y, D::set(-kLog2eHigh), minus_n);
@@ -32,11 +31,7 @@ inline typename D::Vec silu(typename D::Vec x) {
   p = D::fma(p, f, D::set(0.24022653f));
   p = D::fma(p, f, D::set(0.69314721f));
   p = D::fma(p, f, one);
-  if constexpr (D::kHasScale) {
-    return D::div(x, D::add(D::scale(p, D::sub(t, D::set(kMagic))), one));
-  } else {
-    return D::div(x, D::fma(p, D::exp2_from_magic(t), one));
-  }
+  return D::div(x, D::fma(p, D::exp2_from_magic(t), one));
 }
 
 }  // namespace
