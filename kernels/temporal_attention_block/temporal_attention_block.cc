@@ -144,6 +144,22 @@ TemporalAttentionBlockSizes temporal_attention_block_sizes(
           panel_count(channels) * kPanelColumns * heads * v};
 }
 
+bool temporal_attention_block_head_dims(std::int64_t qkv_panels, std::int64_t attended,
+                                        TemporalAttentionBlockShape* shape) {
+  shape->head_dim_qk = shape->head_dim_v = 0;
+  const std::int64_t heads = shape->num_heads;
+  if (heads < 1 || heads > 4096 || attended < 1 || attended % heads != 0) return false;
+  if (qkv_panels < 1 || qkv_panels > (std::int64_t{1} << 32)) return false;
+  // Columns of q and k are a multiple of 16 heads, the last panel's padding is less than 16.
+  const std::int64_t columns = qkv_panels * kPanelColumns - attended;
+  const std::int64_t v = attended / heads, qk = columns / (16 * heads) * 8;
+  if (!valid_head_dim(v) || !valid_head_dim(qk)) return false;
+  if (columns - 2 * qk * heads >= kPanelColumns) return false;
+  shape->head_dim_qk = qk;
+  shape->head_dim_v = v;
+  return true;
+}
+
 std::size_t temporal_attention_block_scratch_bytes(const TemporalAttentionBlockShape& shape,
                                                    std::size_t threads) {
   if (wrong(shape) != nullptr || shape.batch == 0 || shape.positions == 0) return 0;

@@ -398,6 +398,26 @@ TEST(TemporalAttentionBlockErrors, NullOverlapAndScratch) {
                    .ok());
 }
 
+TEST(TemporalAttentionBlockHeadDims, FollowFromThePackedSizes) {
+  for (std::int64_t heads = 1; heads <= 20; ++heads) {
+    for (std::int64_t qk = 8; qk <= 128; qk += 8) {
+      for (std::int64_t v = 8; v <= 128; v += 8) {
+        Shape shape{1, 1, 1, 16, heads, 0, 0};
+        const std::int64_t panels = (heads * (2 * qk + v) + 15) / 16;
+        ASSERT_TRUE(temporal_attention_block_head_dims(panels, heads * v, &shape));
+        ASSERT_EQ(shape.head_dim_qk, qk);
+        ASSERT_EQ(shape.head_dim_v, v);
+      }
+    }
+  }
+  Shape shape{1, 1, 1, 16, 3, 0, 0};
+  EXPECT_FALSE(temporal_attention_block_head_dims(0, 24, &shape));
+  EXPECT_FALSE(temporal_attention_block_head_dims(6, 25, &shape));
+  EXPECT_FALSE(temporal_attention_block_head_dims(1, 24, &shape));  // nothing left for q and k
+  EXPECT_FALSE(temporal_attention_block_head_dims(7, 24, &shape));  // a panel too many
+  EXPECT_EQ(shape.head_dim_v, 0);
+}
+
 /// A thread's share is bounded whatever the number of positions, and enough for the largest model.
 TEST(TemporalAttentionBlockScratch, IsBounded) {
   for (const std::int64_t channels : {320, 640, 1280}) {

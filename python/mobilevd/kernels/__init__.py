@@ -9,14 +9,22 @@ from __future__ import annotations
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._temporal_attention import temporal_attention
+from mobilevd.kernels._temporal_attention_block import (
+    PackedTemporalAttentionBlock,
+    pack_temporal_attention_block,
+    temporal_attention_block,
+)
 
 __all__ = [
+    "PackedTemporalAttentionBlock",
     "available_isas",
     "get_num_threads",
     "isa",
+    "pack_temporal_attention_block",
     "set_isa",
     "set_num_threads",
     "temporal_attention",
+    "temporal_attention_block",
 ]
 
 

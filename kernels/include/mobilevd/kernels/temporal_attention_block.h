@@ -38,6 +38,13 @@ struct TemporalAttentionBlockSizes {
 MOBILEVD_KERNELS_API TemporalAttentionBlockSizes
 temporal_attention_block_sizes(const TemporalAttentionBlockShape& shape);
 
+/// The head widths of packed weights, from their sizes: `qkv_panels` panels of to_qkv and
+/// `attended` = H*d_v inputs of to_out. Sets shape->head_dim_qk and head_dim_v; its num_heads must
+/// be set. False, and zeros, for sizes that no head widths give.
+MOBILEVD_KERNELS_API bool temporal_attention_block_head_dims(std::int64_t qkv_panels,
+                                                             std::int64_t attended,
+                                                             TemporalAttentionBlockShape* shape);
+
 /// Packs the projections' weights, once, into a layout that is the same for every ISA, so that it
 /// can be stored and mapped. to_q and to_k are [H*d_qk, C], to_v [H*d_v, C], to_out [C, H*d_v],
 /// row-major, as torch.nn.Linear has them.

@@ -1,0 +1,156 @@
+// mobilevd._kernels.temporal_attention_block and what packs its weights.
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "bindings/kernel_arrays.h"
+#include "bindings/kernels.h"
+#include "bindings/thread_pool.h"
+#include "mobilevd/kernels/temporal_attention_block.h"
+
+namespace py = pybind11;
+
+namespace mobilevd::bindings {
+namespace {
+
+using Shape = kernels::TemporalAttentionBlockShape;
+
+void check(const char* name, const py::array& array, std::initializer_list<const char*> layout,
+           bool written = false) {
+  check_array(name, array, written, /*half=*/false);
+  check_dimensions(name, array, layout);
+}
+
+/// ValueError unless `array` has exactly these sizes, which `why` explains.
+void check_sizes(const char* name, const py::array& array,
+                 std::initializer_list<std::int64_t> sizes, const char* why) {
+  bool same = true;
+  std::string list;
+  py::ssize_t i = 0;
+  for (const std::int64_t size : sizes) {
+    same = same && array.shape(i++) == size;
+    list += (list.empty() ? "" : ", ") + std::to_string(size);
+  }
+  if (same) return;
+  throw py::value_error(std::string(name) + ": expected shape (" + list + ")" + why + ", got " +
+                        describe(array));
+}
+
+void check_num_heads(std::int64_t num_heads) {
+  if (num_heads >= 1 && num_heads <= 4096) return;
+  throw py::value_error("num_heads: expected 1..4096, got " + std::to_string(num_heads));
+}
+
+std::int64_t head_dim(const char* name, std::int64_t width, std::int64_t num_heads) {
+  const std::int64_t d = width / num_heads;
+  if (width % num_heads != 0 || d < 8 || d > 128 || d % 8 != 0) {
+    throw py::value_error(
+        std::string(name) + ": expected num_heads = " + std::to_string(num_heads) +
+        " times a head_dim of 8..128 in steps of 8 outputs, got " + std::to_string(width));
+  }
+  return d;
+}
+
+/// (to_qkv, to_out), packed.
+std::pair<py::array, py::array> pack(const py::array& to_q, const py::array& to_k,
+                                     const py::array& to_v, const py::array& to_out,
+                                     std::int64_t num_heads) {
+  check("to_q", to_q, {"heads * head_dim", "channels"});
+  check("to_k", to_k, {"heads * head_dim", "channels"});
+  check("to_v", to_v, {"heads * head_dim", "channels"});
+  check("to_out", to_out, {"channels", "heads * head_dim"});
+  check_num_heads(num_heads);
+  Shape shape;
+  shape.channels = to_q.shape(1);
+  shape.num_heads = num_heads;
+  shape.head_dim_qk = head_dim("to_q", to_q.shape(0), num_heads);
+  shape.head_dim_v = head_dim("to_v", to_v.shape(0), num_heads);
+  check_sizes("to_k", to_k, {to_q.shape(0), shape.channels}, " as to_q");
+  check_sizes("to_v", to_v, {to_v.shape(0), shape.channels}, " by the channels of to_q");
+  check_sizes("to_out", to_out, {shape.channels, to_v.shape(0)}, ", to_v's the other way round");
+
+  const auto sizes = kernels::temporal_attention_block_sizes(shape);
+  if (sizes.to_qkv == 0) throw py::value_error("to_q: expected 1..65536 channels");
+  const auto panels = [](std::size_t elements, std::int64_t k) {
+    return static_cast<std::int64_t>(elements) / (16 * k);
+  };
+  py::array_t<float> packed_qkv(
+      {panels(sizes.to_qkv, shape.channels), shape.channels, std::int64_t{16}});
+  py::array_t<float> packed_out({panels(sizes.to_out, to_v.shape(0)),
+                                 static_cast<std::int64_t>(to_v.shape(0)), std::int64_t{16}});
+  const float *q = data<float>(to_q), *k = data<float>(to_k), *v = data<float>(to_v);
+  const float* o = data<float>(to_out);
+  float *const qkv_data = packed_qkv.mutable_data(), *const out_data = packed_out.mutable_data();
+  call_released([&] {
+    return kernels::pack_temporal_attention_block(q, k, v, o, shape, qkv_data, out_data);
+  });
+  return {packed_qkv, packed_out};
+}
+
+void temporal_attention_block(const py::array& x, const py::array& norm_weight,
+                              const py::array& norm_bias, const py::array& to_qkv,
+                              const std::optional<py::array>& to_qkv_scale, const py::array& to_out,
+                              const std::optional<py::array>& to_out_scale,
+                              const py::array& out_bias, py::array out, std::int64_t num_heads,
+                              std::optional<double> scale, double eps) {
+  if (to_qkv_scale || to_out_scale) throw py::value_error("float32 weights have no scales");
+  check("x", x, {"batch", "frames", "positions", "channels"});
+  check("norm_weight", norm_weight, {"channels"});
+  check("norm_bias", norm_bias, {"channels"});
+  check("to_qkv", to_qkv, {"panels", "channels", "16"});
+  check("to_out", to_out, {"panels", "heads * head_dim", "16"});
+  check("out_bias", out_bias, {"channels"});
+  check("out", out, {"batch", "frames", "positions", "channels"}, true);
+  check_shape("out", out, "x", x);
+  check_num_heads(num_heads);
+  if (x.shape(1) < 1 || x.shape(1) > 32) {
+    throw py::value_error("x: expected 1 to 32 frames, got " + describe(x));
+  }
+  Shape shape{x.shape(0), x.shape(1), x.shape(2), x.shape(3), num_heads, 0, 0};
+  for (const auto& [name, array] : {std::pair{"norm_weight", &norm_weight},
+                                    {"norm_bias", &norm_bias},
+                                    {"out_bias", &out_bias}}) {
+    check_sizes(name, *array, {shape.channels}, ", the channels of x");
+  }
+  check_sizes("to_qkv", to_qkv, {to_qkv.shape(0), shape.channels, 16}, " by the channels of x");
+  check_sizes("to_out", to_out, {(shape.channels + 15) / 16, to_out.shape(1), 16},
+              " by the channels of x");
+  if (!kernels::temporal_attention_block_head_dims(to_qkv.shape(0), to_out.shape(1), &shape)) {
+    throw py::value_error("to_qkv: these weights were not packed for num_heads = " +
+                          std::to_string(num_heads));
+  }
+  const auto factor =
+      static_cast<float>(scale ? *scale : 1 / std::sqrt(static_cast<double>(shape.head_dim_qk)));
+  const kernels::TemporalAttentionBlockWeights weights = {
+      data<float>(norm_weight), data<float>(norm_bias), data<float>(to_qkv), data<float>(to_out),
+      data<float>(out_bias)};
+  const float* const x_data = data<float>(x);
+  float* const out_data = mutable_data<float>(out);
+  call_released([&] {
+    const std::size_t bytes =
+        kernels::temporal_attention_block_scratch_bytes(shape, ThreadPool::global().size());
+    const std::unique_ptr<char[]> scratch(new char[bytes]);
+    return kernels::temporal_attention_block(x_data, weights, out_data, shape, factor,
+                                             static_cast<float>(eps), scratch.get(), bytes, kPool);
+  });
+}
+
+}  // namespace
+
+void register_temporal_attention_block(py::module_& m) {
+  m.def("pack_temporal_attention_block", &pack, py::arg("to_q").noconvert(),
+        py::arg("to_k").noconvert(), py::arg("to_v").noconvert(), py::arg("to_out").noconvert(),
+        py::arg("num_heads"), "(to_qkv, to_out) in the layout temporal_attention_block reads.");
+  m.def("temporal_attention_block", &temporal_attention_block, py::arg("x").noconvert(),
+        py::arg("norm_weight").noconvert(), py::arg("norm_bias").noconvert(),
+        py::arg("to_qkv").noconvert(), py::arg("to_qkv_scale").noconvert(),
+        py::arg("to_out").noconvert(), py::arg("to_out_scale").noconvert(),
+        py::arg("out_bias").noconvert(), py::arg("out").noconvert(), py::arg("num_heads"),
+        py::arg("scale") = py::none(), py::arg("eps") = 1e-5,
+        "Writes x + to_out(attention over frames of LayerNorm(x)) to out.");
+}
+
+}  // namespace mobilevd::bindings
