@@ -140,20 +140,24 @@ void gemm_rows(int rows, const float* a, const W* b, std::ptrdiff_t panel_stride
 }
 
 /// A whole product: `rows` rows of A, packed in blocks `block_stride` floats apart, times `panels`
-/// panels of B. `epilogue(row, column)` makes the epilogue of the block that begins there. A panel
-/// stays in the caches while the rows pass by.
+/// panels of B. `epilogue(row, column)` makes the epilogue of the block that begins there. A pair
+/// of panels stays in the caches while the rows pass by; a pair even where a block is one panel
+/// wide, for A is then read half as often and two lines of each output row are written together.
 template <typename D, typename W, typename MakeEpilogue>
 void gemm_panels(int rows, const float* a, std::ptrdiff_t block_stride, const W* b, int panels,
                  std::ptrdiff_t k, MakeEpilogue&& epilogue) {
-  constexpr int kRows = GemmTile<D>::kRows, kPanels = GemmTile<D>::kPanels;
+  constexpr int kRows = GemmTile<D>::kRows, kPanels = GemmTile<D>::kPanels, kPair = 2;
   const std::ptrdiff_t panel_stride = k * kPanelColumns;
-  for (int p = 0; p < panels; p += kPanels, b += kPanels * panel_stride) {
-    with_count<kPanels>(smaller(panels - p, kPanels), [&](auto n) {
-      for (int r = 0; r < rows; r += kRows) {
-        gemm_rows<D, decltype(n)::value>(smaller(rows - r, kRows), a + r / kRows * block_stride, b,
-                                         panel_stride, k, epilogue(r, p * kPanelColumns));
+  for (int p = 0; p < panels; p += kPair) {
+    for (int r = 0; r < rows; r += kRows) {
+      for (int n = p; n < smaller(p + kPair, panels); n += kPanels) {
+        with_count<kPanels>(smaller(panels - n, kPanels), [&](auto count) {
+          gemm_rows<D, decltype(count)::value>(smaller(rows - r, kRows),
+                                               a + r / kRows * block_stride, b + n * panel_stride,
+                                               panel_stride, k, epilogue(r, n * kPanelColumns));
+        });
       }
-    });
+    }
   }
 }
 

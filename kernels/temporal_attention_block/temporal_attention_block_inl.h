@@ -193,10 +193,24 @@ class TemporalAttentionBlockTile {
     gemm_panels<D>(rows_, attended_, block_stride(t_.attended_columns), t_.weights.to_out,
                    part_count(t_.channels, kPanelColumns), t_.attended_columns,
                    [&](int r, int column) {
+                     prefetch_input(r, column);
                      return AddBiasAndInput<D>{
                          t_.x + column, t_.out + column,      t_.weights.out_bias + column,
                          offsets_ + r,  t_.channels - column, t_.stream};
                    });
+  }
+
+  /// What a block of the output adds at its end: x has left the second-level cache since it was
+  /// normalised, driven out by the weights.
+  void prefetch_input(int r, int column) const {
+    constexpr int kLine = 64 / static_cast<int>(sizeof(float));
+    for (int i = r; i < smaller(r + kRows, rows_); ++i) {
+      const float* p = t_.x + offsets_[i] + column;
+#pragma GCC unroll 2
+      for (int c = 0; c < GemmTile<D>::kPanels * kPanelColumns; c += kLine) {
+        D::prefetch_near(reinterpret_cast<const char*>(p + c));
+      }
+    }
   }
 
   const TemporalAttentionBlockTask& t_;
