@@ -1,11 +1,11 @@
 #include "mobilevd/kernels/temporal_attention_block.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 #include "dispatch/arguments.h"
+#include "dispatch/shares.h"
 #include "dispatch/variants.h"
 #include "gemm/panels.h"
 #include "temporal_attention_block/temporal_attention_block_internal.h"
@@ -202,18 +202,13 @@ Status temporal_attention_block(const float* x, const TemporalAttentionBlockWeig
   }
 
   Plan plan = make_plan(s);
-  const std::uintptr_t scratch_begin = (reinterpret_cast<std::uintptr_t>(scratch) + 63) / 64 * 64;
-  const std::size_t skipped = scratch_begin - reinterpret_cast<std::uintptr_t>(scratch);
-  const std::size_t shares =
-      scratch_bytes < skipped ? 0
-                              : std::min<std::size_t>((scratch_bytes - skipped) / plan.share_bytes,
-                                                      static_cast<std::size_t>(plan.tiles));
-  if (scratch == nullptr || shares == 0) {
+  const Shares shares(scratch, scratch_bytes, plan.share_bytes,
+                      static_cast<std::size_t>(plan.tiles));
+  if (shares.count() == 0) {
     return invalid_argument(
         "temporal_attention_block: scratch is smaller than "
         "temporal_attention_block_scratch_bytes(shape, 1)");
   }
-  auto* const shared = reinterpret_cast<char*>(scratch_begin);
 
   plan.task.weights = weights;
   plan.task.scale = scale;
@@ -221,21 +216,15 @@ Status temporal_attention_block(const float* x, const TemporalAttentionBlockWeig
   plan.task.stream = bytes >= kStreamBytes && x != out &&
                      reinterpret_cast<std::uintptr_t>(out) % 64 == 0 && s.channels % 16 == 0;
   const TemporalAttentionBlockFn tile = kVariants.chosen().f32;
-  // Whoever has a share of the scratch takes the next tile: a thread on a slow core takes fewer.
-  std::atomic<std::int64_t> next{0};
-  parallel_for(shares, 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t share = begin; share < end; ++share) {
-      auto* const own = reinterpret_cast<float*>(shared + share * plan.share_bytes);
-      for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < plan.tiles;) {
-        const std::int64_t entry = i / plan.tiles_per_entry;
-        const std::int64_t first = i % plan.tiles_per_entry * plan.tile_positions;
-        TemporalAttentionBlockTask task = plan.task;
-        task.x = x + entry * s.frames * s.positions * s.channels;
-        task.out = out + entry * s.frames * s.positions * s.channels;
-        tile(task, static_cast<std::size_t>(first),
-             static_cast<int>(std::min(plan.tile_positions, s.positions - first)), own);
-      }
-    }
+  shares.run(parallel_for, plan.tiles, [&](std::int64_t i, char* own) {
+    const std::int64_t entry = i / plan.tiles_per_entry;
+    const std::int64_t first = i % plan.tiles_per_entry * plan.tile_positions;
+    TemporalAttentionBlockTask task = plan.task;
+    task.x = x + entry * s.frames * s.positions * s.channels;
+    task.out = out + entry * s.frames * s.positions * s.channels;
+    tile(task, static_cast<std::size_t>(first),
+         static_cast<int>(std::min(plan.tile_positions, s.positions - first)),
+         reinterpret_cast<float*>(own));
   });
   return ok_status();
 }
