@@ -23,7 +23,7 @@ constexpr std::int64_t kPaddingRows = 13;
 constexpr Variants<GemmInt8Variant> kVariants = {
     &kGemmInt8Scalar,
     MOBILEVD_IF_AVX2(&kGemmInt8Avx2),
-    MOBILEVD_IF_AVX512(&kGemmInt8Avx512),
+    nullptr,
     MOBILEVD_IF_AVX512_VNNI(&kGemmInt8Avx512Vnni),
     MOBILEVD_IF_NEON(&kGemmInt8Neon),
     MOBILEVD_IF_NEON_DOTPROD(&kGemmInt8NeonDotprod),

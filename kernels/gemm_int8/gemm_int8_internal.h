@@ -26,7 +26,6 @@ struct GemmInt8Variant {
 
 extern const GemmInt8Variant kGemmInt8Scalar;
 extern const GemmInt8Variant kGemmInt8Avx2;
-extern const GemmInt8Variant kGemmInt8Avx512;
 extern const GemmInt8Variant kGemmInt8Avx512Vnni;
 extern const GemmInt8Variant kGemmInt8Neon;
 extern const GemmInt8Variant kGemmInt8NeonDotprod;

@@ -10,6 +10,10 @@
 namespace mobilevd::kernels {
 namespace {
 
+/// Loads stay on their side: fetched all at once, the weights of a round push sums out of the
+/// registers (GCC 12).
+inline void keep_loads_apart() { __asm__ volatile("" ::: "memory"); }
+
 /// What all three have in common: products of signed bytes, sums that start from zero.
 struct NeonInt8Base {
   static constexpr std::uint64_t kFlip = 0;
@@ -59,6 +63,7 @@ struct NeonInt8 : NeonInt8Base {
             const int16x8_t pairs = vmlal_s8(vmull_s8(row[i][0], w0), row[i][1], w1);
             acc[i][c] = vpadalq_s16(acc[i][c], pairs);
           }
+          keep_loads_apart();
         }
       }
       if (g < groups) {
@@ -145,6 +150,7 @@ struct NeonI8mmInt8 : NeonInt8Base {
         const int8x16_t w = vld1q_s8(b + c * 16);
 #pragma GCC unroll 4
         for (int i = 0; i < kPairs; ++i) acc[i][c] = vmmlaq_s32(acc[i][c], rows[i], w);
+        if (c % 4 == 3) keep_loads_apart();
       }
     }
 #pragma GCC unroll 8

@@ -5,7 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const TemporalAttentionBlockVariant kTemporalAttentionBlockAvx512 = {
-    temporal_attention_block_tile<Avx512>};
+const TemporalAttentionBlockVariant kTemporalAttentionBlockAvx512 = {float32_tile<Avx512>};
 
 }  // namespace mobilevd::kernels

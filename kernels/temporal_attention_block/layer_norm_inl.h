@@ -43,5 +43,31 @@ RowMoments row_moments(const float* x, int channels, float eps) {
   return {mean, 1.0f / __builtin_sqrtf(squares / static_cast<float>(channels) + eps)};
 }
 
+/// `count` <= kLanes elements of a row; those that do not exist are 0.
+template <typename D>
+typename D::Vec normalised(const float* x, const RowMoments& moments, const float* weight,
+                           const float* bias, int count) {
+  const auto part = [&](const float* p) {
+    return count == D::kLanes ? D::load(p) : D::load_partial(p, count);
+  };
+  const auto deviation = D::sub(part(x), D::set(moments.mean));
+  return D::fma(D::mul(deviation, D::set(moments.inverse_deviation)), part(weight), part(bias));
+}
+
+template <typename D>
+void normalise_row(const float* x, const float* weight, const float* bias, int channels, float eps,
+                   float* y) {
+  const RowMoments moments = row_moments<D>(x, channels, eps);
+  for (int c = 0; c < channels; c += D::kLanes) {
+    const int count = smaller(channels - c, D::kLanes);
+    const auto row = normalised<D>(x + c, moments, weight + c, bias + c, count);
+    if (count == D::kLanes) {
+      D::store(y + c, row);
+    } else {
+      D::store_partial(y + c, row, count);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mobilevd::kernels

@@ -3,8 +3,10 @@
 // compiler can vectorise them without changing a sum's order.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 
-#include "gemm/panels.h"
+#include "gemm_int8/scalar_int8.h"
 #include "temporal_attention_block/temporal_attention_block_internal.h"
 
 namespace mobilevd::kernels {
@@ -18,21 +20,17 @@ float total(int n, Term&& term) {
   return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
-void layer_norm(const float* x, const TemporalAttentionBlockTask& t, float* y) {
+using Float32Task = TemporalAttentionBlockTask<TemporalAttentionBlockWeights>;
+using Int8Task = TemporalAttentionBlockTask<TemporalAttentionBlockInt8Weights>;
+
+template <typename Task>
+void layer_norm(const float* x, const Task& t, float* y) {
   const int n = t.channels;
   const float mean = total(n, [&](int c) { return x[c]; }) / static_cast<float>(n);
   const float squares = total(n, [&](int c) { return (x[c] - mean) * (x[c] - mean); });
   const float factor = 1.0f / std::sqrt(squares / static_cast<float>(n) + t.eps);
   for (int c = 0; c < n; ++c) {
     y[c] = (x[c] - mean) * factor * t.weights.norm_weight[c] + t.weights.norm_bias[c];
-  }
-}
-
-/// y = a times a panel of 16 columns.
-void times_panel(const float* a, const float* panel, int k, float* y) {
-  std::fill(y, y + kPanelColumns, 0.0f);
-  for (int c = 0; c < k; ++c, panel += kPanelColumns) {
-    for (int j = 0; j < kPanelColumns; ++j) y[j] += a[c] * panel[j];
   }
 }
 
@@ -46,7 +44,8 @@ void softmax(float* p, int n) {
 }
 
 /// One head of one position; q, k and v of frame f lie at qkv + f * row.
-void attend(const TemporalAttentionBlockTask& t, const float* qkv, float* out) {
+template <typename Task>
+void attend(const Task& t, const float* qkv, float* out) {
   const std::ptrdiff_t row = t.group_columns;
   float p[32];
   for (int i = 0; i < t.frames; ++i, out += t.attended_columns) {
@@ -64,46 +63,83 @@ void attend(const TemporalAttentionBlockTask& t, const float* qkv, float* out) {
   }
 }
 
-void tile(const TemporalAttentionBlockTask& t, std::size_t first, int positions, float* scratch) {
-  const int rows = positions * t.frames;
-  float *const y = scratch, *const attended = scratch + t.attended_at;
-  float* const qkv = scratch + t.qkv_at;
-  const auto offset = [&](int i) {
-    return i % t.frames * t.frame_stride +
-           (static_cast<std::ptrdiff_t>(first) + i / t.frames) * t.channels;
-  };
-  for (int i = 0; i < rows; ++i) {
-    layer_norm(t.x + offset(i), t, y + static_cast<std::ptrdiff_t>(i) * t.channels);
-  }
-  for (int h = 0; h < t.num_heads; h += t.group_heads) {
-    const int heads = std::min(t.group_heads, t.num_heads - h);
-    const std::ptrdiff_t panel = static_cast<std::ptrdiff_t>(kPanelColumns) * t.channels;
-    const int first_panel = h * t.head_columns / kPanelColumns;
-    const int panels = static_cast<int>(panel_count(heads * t.head_columns));
-    for (int n = 0; n < panels; ++n) {
-      for (int i = 0; i < rows; ++i) {
-        times_panel(y + static_cast<std::ptrdiff_t>(i) * t.channels,
-                    t.weights.to_qkv + (first_panel + n) * panel, t.channels,
-                    qkv + i * static_cast<std::ptrdiff_t>(t.group_columns) + n * kPanelColumns);
-      }
+/// The products of a row (of `k` columns) with panels of float32 weights.
+class Float32Row {
+ public:
+  Float32Row(const float* a, int k, const Float32Task&, float* /*scratch*/) : a_(a), k_(k) {}
+
+  void times(const float* weights, const float* /*scales*/, std::ptrdiff_t panel, float* y) const {
+    const float* b = weights + panel * kPanelColumns * k_;
+    std::fill(y, y + kPanelColumns, 0.0f);
+    for (int c = 0; c < k_; ++c, b += kPanelColumns) {
+      for (int j = 0; j < kPanelColumns; ++j) y[j] += a_[c] * b[j];
     }
-    for (int p = 0; p < positions; ++p) {
-      const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(p) * t.frames;
+  }
+
+ private:
+  const float* a_;
+  int k_;
+};
+
+/// The same for int8 weights: the row is quantised, into the beginning of the scratch.
+class Int8Row {
+ public:
+  Int8Row(const float* a, int k, const Int8Task&, float* scratch)
+      : q_(reinterpret_cast<std::int8_t*>(scratch)), k_(k), scale_(scalar_quantise_row(a, k, q_)) {}
+
+  void times(const std::int8_t* weights, const float* scales, std::ptrdiff_t panel,
+             float* y) const {
+    const std::ptrdiff_t groups = (k_ + kInt8Group - 1) / kInt8Group;
+    scalar_times_panel(q_, scale_, weights + panel * groups * kPanelColumns * kInt8Group,
+                       scales + panel * kPanelColumns, k_, y);
+  }
+
+ private:
+  std::int8_t* q_;
+  int k_;
+  float scale_;
+};
+
+const float* qkv_scale(const Float32Task&) { return nullptr; }
+const float* qkv_scale(const Int8Task& t) { return t.weights.to_qkv_scale; }
+const float* out_scale(const Float32Task&) { return nullptr; }
+const float* out_scale(const Int8Task& t) { return t.weights.to_out_scale; }
+
+/// A position at a time. The scratch holds one normalised row, the attended rows and the group's
+/// q, k and v (row by row, not packed); the row is normalised again for each group of heads.
+template <typename Row, typename Task>
+void tile(const Task& t, std::size_t first, int positions, float* scratch) {
+  float *const attended = scratch + t.attended_at, *const qkv = scratch + t.qkv_at;
+  float* const y = scratch + t.row_at;
+  for (int p = 0; p < positions; ++p) {
+    const auto offset = [&](int f) {
+      return f * t.frame_stride + (static_cast<std::ptrdiff_t>(first) + p) * t.channels;
+    };
+    for (int h = 0; h < t.num_heads; h += t.group_heads) {
+      const int heads = std::min(t.group_heads, t.num_heads - h);
+      const std::ptrdiff_t panel = h * t.head_columns / kPanelColumns;
+      for (int f = 0; f < t.frames; ++f) {
+        layer_norm(t.x + offset(f), t, y);
+        const Row row(y, t.channels, t, scratch);
+        float* const to = qkv + static_cast<std::ptrdiff_t>(f) * t.group_columns;
+        for (int c = 0; c < heads * t.head_columns; c += kPanelColumns) {
+          row.times(t.weights.to_qkv, qkv_scale(t), panel + c / kPanelColumns, to + c);
+        }
+      }
       for (int g = 0; g < heads; ++g) {
-        attend(t, qkv + row * t.group_columns + g * t.head_columns,
-               attended + row * t.attended_columns + (h + g) * t.head_dim_v);
+        attend(t, qkv + g * t.head_columns, attended + (h + g) * t.head_dim_v);
       }
     }
-  }
-  for (int c = 0; c < t.channels; c += kPanelColumns) {
-    for (int i = 0; i < rows; ++i) {
-      float sums[kPanelColumns];
-      times_panel(attended + static_cast<std::ptrdiff_t>(i) * t.attended_columns,
-                  t.weights.to_out + static_cast<std::ptrdiff_t>(c) * t.attended_columns,
-                  t.attended_columns, sums);
-      const std::ptrdiff_t at = offset(i) + c;
-      for (int j = 0; j < kPanelColumns && c + j < t.channels; ++j) {
-        t.out[at + j] = sums[j] + t.weights.out_bias[c + j] + t.x[at + j];
+    for (int f = 0; f < t.frames; ++f) {
+      const Row row(attended + static_cast<std::ptrdiff_t>(f) * t.attended_columns,
+                    t.attended_columns, t, scratch);
+      for (int c = 0; c < t.channels; c += kPanelColumns) {
+        float sums[kPanelColumns];
+        row.times(t.weights.to_out, out_scale(t), c / kPanelColumns, sums);
+        const std::ptrdiff_t at = offset(f) + c;
+        for (int j = 0; j < kPanelColumns && c + j < t.channels; ++j) {
+          t.out[at + j] = sums[j] + t.weights.out_bias[c + j] + t.x[at + j];
+        }
       }
     }
   }
@@ -111,6 +147,8 @@ void tile(const TemporalAttentionBlockTask& t, std::size_t first, int positions,
 
 }  // namespace
 
-const TemporalAttentionBlockVariant kTemporalAttentionBlockScalar = {tile};
+const TemporalAttentionBlockVariant kTemporalAttentionBlockScalar = {tile<Float32Row, Float32Task>};
+const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8Scalar = {
+    tile<Int8Row, Int8Task>};
 
 }  // namespace mobilevd::kernels

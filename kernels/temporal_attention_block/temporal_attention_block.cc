@@ -3,36 +3,45 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include "dispatch/arguments.h"
 #include "dispatch/shares.h"
 #include "dispatch/variants.h"
 #include "gemm/panels.h"
-#include "temporal_attention_block/temporal_attention_block_internal.h"
+#include "mobilevd/kernels/gemm_int8.h"
+#include "temporal_attention_block/plan.h"
 
 namespace mobilevd::kernels {
 namespace {
 
-/// Scratch of a tile. It should stay in the second-level cache beside a panel of weights: 2 MB on
-/// the servers this was tuned on, 256 KB to 1 MB on phones.
-#if defined(__aarch64__)
-constexpr std::int64_t kTileBytes = 384 << 10;
-#else
-constexpr std::int64_t kTileBytes = 1 << 20;
-#endif
-/// Every weight fetched from memory serves the rows of a tile: fewer would be bound by memory.
-constexpr std::int64_t kLeastTileRows = 28;
+constexpr std::int64_t kFloat = sizeof(float);
 
 /// Outputs from this size on go past the caches, as in temporal_attention.
 constexpr std::int64_t kStreamBytes = std::int64_t{8} << 20;
 
-constexpr Variants<TemporalAttentionBlockVariant> kVariants = {
+constexpr Variants<TemporalAttentionBlockVariant> kFloat32Variants = {
     &kTemporalAttentionBlockScalar,
     MOBILEVD_IF_AVX2(&kTemporalAttentionBlockAvx2),
     MOBILEVD_IF_AVX512(&kTemporalAttentionBlockAvx512),
     nullptr,
     MOBILEVD_IF_NEON(&kTemporalAttentionBlockNeon),
 };
+constexpr Variants<TemporalAttentionBlockInt8Variant> kInt8Variants = {
+    &kTemporalAttentionBlockInt8Scalar,
+    MOBILEVD_IF_AVX2(&kTemporalAttentionBlockInt8Avx2),
+    nullptr,
+    MOBILEVD_IF_AVX512_VNNI(&kTemporalAttentionBlockInt8Avx512Vnni),
+    MOBILEVD_IF_NEON(&kTemporalAttentionBlockInt8Neon),
+    MOBILEVD_IF_NEON_DOTPROD(&kTemporalAttentionBlockInt8NeonDotprod),
+    MOBILEVD_IF_NEON_I8MM(&kTemporalAttentionBlockInt8NeonI8mm),
+};
+TemporalAttentionBlockFn<Float32Weights> chosen_tile(const Float32Weights&) {
+  return kFloat32Variants.chosen().tile;
+}
+TemporalAttentionBlockFn<Int8Weights> chosen_tile(const Int8Weights&) {
+  return kInt8Variants.chosen().tile;
+}
 
 const char* wrong_weights(const TemporalAttentionBlockShape& s) {
   if (s.channels < 1 || s.channels > 65536) {
@@ -63,72 +72,68 @@ const char* wrong(const TemporalAttentionBlockShape& s) {
   return nullptr;
 }
 
-/// Heads of a group: a whole number of panels, and of pairs of panels as AVX-512 likes them. Head
-/// widths being multiples of 8, four heads always are.
-int group_heads(int head_columns, int num_heads) {
-  int heads = 1;
-  while (heads * head_columns % (2 * kPanelColumns) != 0) heads *= 2;
-  return std::min(heads, num_heads);
+template <typename Weights>
+std::size_t scratch_bytes_of(const TemporalAttentionBlockShape& shape, std::size_t threads) {
+  if (wrong(shape) != nullptr || shape.batch == 0 || shape.positions == 0) return 0;
+  const Plan<Weights> plan = make_plan<Weights>(shape);
+  const auto tiles = static_cast<std::size_t>(plan.tiles);
+  return std::clamp<std::size_t>(threads, 1, tiles) * plan.share_bytes + 63;
 }
 
-/// How the work is cut; the same for every ISA and any number of threads.
-struct Plan {
-  TemporalAttentionBlockTask task = {};  ///< without pointers
-  std::int64_t tile_positions = 1;
-  std::int64_t tiles_per_entry = 0;
-  std::int64_t tiles = 0;
-  std::size_t share_bytes = 0;  ///< scratch of a tile, a multiple of 64
+struct Input {
+  const void* data;
+  std::int64_t bytes;
 };
 
-/// Most positions whose scratch fits, but for a few, so that blocks of rows (14 of them with
-/// AVX-512, 6 with AVX2 and NEON) are not left half empty.
-std::int64_t tile_positions(std::int64_t frames, std::int64_t row_floats) {
-  const std::int64_t fitting = kTileBytes / static_cast<std::int64_t>(sizeof(float)) / row_floats;
-  const std::int64_t rows = std::clamp<std::int64_t>(fitting, kLeastTileRows, kMaxTileRows);
-  const std::int64_t most = std::max<std::int64_t>(1, rows / frames);
-  const auto padded = [&](std::int64_t positions, std::int64_t block) {
-    const std::int64_t n = positions * frames;
-    return static_cast<double>((n + block - 1) / block * block) / static_cast<double>(n);
-  };
-  std::int64_t best = most;
-  for (std::int64_t p = most; p > most * 2 / 3; --p) {
-    if (padded(p, 14) + padded(p, 6) < padded(best, 14) + padded(best, 6)) best = p;
+template <typename Weights>
+Status run(const float* x, const Weights& weights, float* out, const TemporalAttentionBlockShape& s,
+           float scale, float eps, void* scratch, std::size_t scratch_bytes,
+           ParallelFor parallel_for, std::initializer_list<Input> projections) {
+  const Status startup = startup_status();
+  if (!startup.ok()) return startup;
+  if (const char* message = wrong(s)) return invalid_argument(message);
+  if (s.batch == 0 || s.positions == 0) return ok_status();
+  if (x == nullptr || out == nullptr) {
+    return invalid_argument("temporal_attention_block: x and out must not be null");
   }
-  return best;
-}
+  const std::int64_t bytes = s.batch * s.frames * s.positions * s.channels * kFloat;
+  const auto unusable = [&](const Input& input) {
+    return input.data == nullptr || overlap(out, bytes, input.data, input.bytes);
+  };
+  const std::int64_t vector_bytes = s.channels * kFloat;
+  if (std::any_of(projections.begin(), projections.end(), unusable) ||
+      unusable({weights.norm_weight, vector_bytes}) ||
+      unusable({weights.norm_bias, vector_bytes}) || unusable({weights.out_bias, vector_bytes})) {
+    return invalid_argument("temporal_attention_block: weights must not be null nor overlap out");
+  }
+  if (x != out && overlap(out, bytes, x, bytes)) {
+    return invalid_argument("temporal_attention_block: out must be x or not overlap it");
+  }
 
-/// Floats of `rows` rows packed by any ISA: blocks of up to 14 rows, each with a gap behind it.
-std::size_t packed_floats(std::size_t rows, std::size_t columns) {
-  return ((rows + 13) * columns + (rows / 4 + 1) * 16 + 15) / 16 * 16;
-}
-
-Plan make_plan(const TemporalAttentionBlockShape& s) {
-  Plan plan;
-  TemporalAttentionBlockTask& t = plan.task;
-  t.frames = static_cast<int>(s.frames);
-  t.channels = static_cast<int>(s.channels);
-  t.num_heads = static_cast<int>(s.num_heads);
-  t.head_dim_qk = static_cast<int>(s.head_dim_qk);
-  t.head_dim_v = static_cast<int>(s.head_dim_v);
-  t.frame_stride = static_cast<std::ptrdiff_t>(s.positions * s.channels);
-  t.head_columns = 2 * t.head_dim_qk + t.head_dim_v;
-  t.attended_columns = t.num_heads * t.head_dim_v;
-  t.group_heads = group_heads(t.head_columns, t.num_heads);
-  t.group_columns =
-      static_cast<int>(panel_count(static_cast<std::size_t>(t.group_heads * t.head_columns))) *
-      kPanelColumns;
-  plan.tile_positions =
-      tile_positions(s.frames, std::int64_t{t.channels} + t.attended_columns + t.group_columns);
-  plan.tile_positions = std::min(plan.tile_positions, std::max<std::int64_t>(1, s.positions));
-  plan.tiles_per_entry = (s.positions + plan.tile_positions - 1) / plan.tile_positions;
-  plan.tiles = s.batch * plan.tiles_per_entry;
-
-  const auto rows = static_cast<std::size_t>(plan.tile_positions * s.frames);
-  t.attended_at = packed_floats(rows, static_cast<std::size_t>(t.channels));
-  t.qkv_at = t.attended_at + packed_floats(rows, static_cast<std::size_t>(t.attended_columns));
-  const std::size_t floats = t.qkv_at + rows * static_cast<std::size_t>(t.group_columns);
-  plan.share_bytes = floats * sizeof(float) / 64 * 64 + 64;
-  return plan;
+  Plan<Weights> plan = make_plan<Weights>(s);
+  const Shares shares(scratch, scratch_bytes, plan.share_bytes,
+                      static_cast<std::size_t>(plan.tiles));
+  if (shares.count() == 0) {
+    return invalid_argument(
+        "temporal_attention_block: scratch is smaller than its scratch_bytes(shape, 1)");
+  }
+  plan.task.weights = weights;
+  plan.task.scale = scale;
+  plan.task.eps = eps;
+  plan.task.stream = bytes >= kStreamBytes && x != out &&
+                     reinterpret_cast<std::uintptr_t>(out) % 64 == 0 && s.channels % 16 == 0;
+  const TemporalAttentionBlockFn<Weights> tile = chosen_tile(weights);
+  shares.run(parallel_for, plan.tiles, [&](std::int64_t i, char* own) {
+    const std::int64_t entry = i / plan.tiles_per_entry;
+    const std::int64_t first = i % plan.tiles_per_entry * plan.tile_positions;
+    TemporalAttentionBlockTask<Weights> task = plan.task;
+    task.x = x + entry * s.frames * s.positions * s.channels;
+    task.out = out + entry * s.frames * s.positions * s.channels;
+    tile(task, static_cast<std::size_t>(first),
+         static_cast<int>(std::min(plan.tile_positions, s.positions - first)),
+         reinterpret_cast<float*>(own));
+  });
+  return ok_status();
 }
 
 }  // namespace
@@ -142,6 +147,17 @@ TemporalAttentionBlockSizes temporal_attention_block_sizes(
   const auto v = static_cast<std::size_t>(shape.head_dim_v);
   return {panel_count(heads * (2 * qk + v)) * kPanelColumns * channels,
           panel_count(channels) * kPanelColumns * heads * v};
+}
+
+TemporalAttentionBlockInt8Sizes temporal_attention_block_int8_sizes(
+    const TemporalAttentionBlockShape& shape) {
+  if (wrong_weights(shape) != nullptr) return {};
+  const std::int64_t attended = shape.num_heads * shape.head_dim_v;
+  const GemmInt8Sizes qkv =
+      gemm_int8_sizes(shape.channels, shape.num_heads * 2 * shape.head_dim_qk + attended);
+  const GemmInt8Sizes out = gemm_int8_sizes(attended, shape.channels);
+  if (qkv.packed == 0 || out.packed == 0) return {};
+  return {qkv.packed, qkv.scales, out.packed, out.scales};
 }
 
 bool temporal_attention_block_head_dims(std::int64_t qkv_panels, std::int64_t attended,
@@ -162,71 +178,37 @@ bool temporal_attention_block_head_dims(std::int64_t qkv_panels, std::int64_t at
 
 std::size_t temporal_attention_block_scratch_bytes(const TemporalAttentionBlockShape& shape,
                                                    std::size_t threads) {
-  if (wrong(shape) != nullptr || shape.batch == 0 || shape.positions == 0) return 0;
-  const Plan plan = make_plan(shape);
-  const auto tiles = static_cast<std::size_t>(plan.tiles);
-  return std::clamp<std::size_t>(threads, 1, tiles) * plan.share_bytes + 63;
+  return scratch_bytes_of<Float32Weights>(shape, threads);
+}
+
+std::size_t temporal_attention_block_int8_scratch_bytes(const TemporalAttentionBlockShape& shape,
+                                                        std::size_t threads) {
+  return scratch_bytes_of<Int8Weights>(shape, threads);
 }
 
 Status temporal_attention_block(const float* x, const TemporalAttentionBlockWeights& weights,
-                                float* out, const TemporalAttentionBlockShape& s, float scale,
+                                float* out, const TemporalAttentionBlockShape& shape, float scale,
                                 float eps, void* scratch, std::size_t scratch_bytes,
                                 ParallelFor parallel_for) {
-  const Status startup = startup_status();
-  if (!startup.ok()) return startup;
-  if (const char* message = wrong(s)) return invalid_argument(message);
-  if (s.batch == 0 || s.positions == 0) return ok_status();
-  if (x == nullptr || out == nullptr || weights.norm_weight == nullptr ||
-      weights.norm_bias == nullptr || weights.to_qkv == nullptr || weights.to_out == nullptr ||
-      weights.out_bias == nullptr) {
-    return invalid_argument("temporal_attention_block: x, out and weights must not be null");
-  }
-  constexpr std::int64_t kFloat = sizeof(float);
-  const std::int64_t bytes = s.batch * s.frames * s.positions * s.channels * kFloat;
-  const TemporalAttentionBlockSizes sizes = temporal_attention_block_sizes(s);
-  const struct {
-    const void* data;
-    std::int64_t bytes;
-  } inputs[] = {{weights.norm_weight, s.channels * kFloat},
-                {weights.norm_bias, s.channels * kFloat},
-                {weights.out_bias, s.channels * kFloat},
-                {weights.to_qkv, static_cast<std::int64_t>(sizes.to_qkv) * kFloat},
-                {weights.to_out, static_cast<std::int64_t>(sizes.to_out) * kFloat}};
-  for (const auto& input : inputs) {
-    if (overlap(out, bytes, input.data, input.bytes)) {
-      return invalid_argument("temporal_attention_block: out must not overlap the weights");
-    }
-  }
-  if (x != out && overlap(out, bytes, x, bytes)) {
-    return invalid_argument("temporal_attention_block: out must be x or not overlap it");
-  }
+  const TemporalAttentionBlockSizes sizes = temporal_attention_block_sizes(shape);
+  return run(x, weights, out, shape, scale, eps, scratch, scratch_bytes, parallel_for,
+             {{weights.to_qkv, static_cast<std::int64_t>(sizes.to_qkv) * kFloat},
+              {weights.to_out, static_cast<std::int64_t>(sizes.to_out) * kFloat}});
+}
 
-  Plan plan = make_plan(s);
-  const Shares shares(scratch, scratch_bytes, plan.share_bytes,
-                      static_cast<std::size_t>(plan.tiles));
-  if (shares.count() == 0) {
-    return invalid_argument(
-        "temporal_attention_block: scratch is smaller than "
-        "temporal_attention_block_scratch_bytes(shape, 1)");
+Status temporal_attention_block(const float* x, const TemporalAttentionBlockInt8Weights& weights,
+                                float* out, const TemporalAttentionBlockShape& shape, float scale,
+                                float eps, void* scratch, std::size_t scratch_bytes,
+                                ParallelFor parallel_for) {
+  const TemporalAttentionBlockInt8Sizes sizes = temporal_attention_block_int8_sizes(shape);
+  if (shape.num_heads > 0 && shape.head_dim_v > 65536 / shape.num_heads) {
+    return invalid_argument("temporal_attention_block: int8 takes num_heads * head_dim_v <= 65536");
   }
-
-  plan.task.weights = weights;
-  plan.task.scale = scale;
-  plan.task.eps = eps;
-  plan.task.stream = bytes >= kStreamBytes && x != out &&
-                     reinterpret_cast<std::uintptr_t>(out) % 64 == 0 && s.channels % 16 == 0;
-  const TemporalAttentionBlockFn tile = kVariants.chosen().f32;
-  shares.run(parallel_for, plan.tiles, [&](std::int64_t i, char* own) {
-    const std::int64_t entry = i / plan.tiles_per_entry;
-    const std::int64_t first = i % plan.tiles_per_entry * plan.tile_positions;
-    TemporalAttentionBlockTask task = plan.task;
-    task.x = x + entry * s.frames * s.positions * s.channels;
-    task.out = out + entry * s.frames * s.positions * s.channels;
-    tile(task, static_cast<std::size_t>(first),
-         static_cast<int>(std::min(plan.tile_positions, s.positions - first)),
-         reinterpret_cast<float*>(own));
-  });
-  return ok_status();
+  return run(x, weights, out, shape, scale, eps, scratch, scratch_bytes, parallel_for,
+             {{weights.to_qkv, static_cast<std::int64_t>(sizes.to_qkv)},
+              {weights.to_qkv_scale, static_cast<std::int64_t>(sizes.to_qkv_scale) * kFloat},
+              {weights.to_out, static_cast<std::int64_t>(sizes.to_out)},
+              {weights.to_out_scale, static_cast<std::int64_t>(sizes.to_out_scale) * kFloat}});
 }
 
 }  // namespace mobilevd::kernels

@@ -36,7 +36,7 @@ class Buffer {
   std::size_t size_;
 };
 
-void run(benchmark::State& state, const TemporalAttentionBlockShape& s, Isa isa) {
+void run(benchmark::State& state, const TemporalAttentionBlockShape& s, Isa isa, bool int8) {
   if (const Status status = set_isa(isa_name(isa)); !status.ok()) {
     state.SkipWithError(status.message);
     return;
@@ -44,26 +44,41 @@ void run(benchmark::State& state, const TemporalAttentionBlockShape& s, Isa isa)
   const std::size_t size = s.frames * s.positions * s.channels;
   const std::size_t qk = s.num_heads * s.head_dim_qk, v = s.num_heads * s.head_dim_v;
   const TemporalAttentionBlockSizes sizes = temporal_attention_block_sizes(s);
-  const std::size_t scratch_bytes = temporal_attention_block_scratch_bytes(s, 1);
+  const TemporalAttentionBlockInt8Sizes int8_sizes = temporal_attention_block_int8_sizes(s);
+  const std::size_t scratch_bytes = int8 ? temporal_attention_block_int8_scratch_bytes(s, 1)
+                                         : temporal_attention_block_scratch_bytes(s, 1);
   Buffer x(size), out(size), vectors(3 * s.channels), to_q(qk * s.channels), to_k(qk * s.channels),
       to_v(v * s.channels), to_out(v * s.channels), packed_qkv(sizes.to_qkv),
-      packed_out(sizes.to_out), scratch(scratch_bytes / sizeof(float) + 1);
+      packed_out(sizes.to_out), qkv_scale(int8_sizes.to_qkv_scale),
+      out_scale(int8_sizes.to_out_scale), scratch(scratch_bytes / sizeof(float) + 1);
   std::mt19937 generator(1);
   x.fill(generator, 1);
   vectors.fill(generator, 1);
   const float magnitude = 1 / std::sqrt(static_cast<float>(s.channels));
   for (Buffer* weights : {&to_q, &to_k, &to_v, &to_out}) weights->fill(generator, magnitude);
+  // Int8 takes less room than float32.
+  auto* const int8_qkv = reinterpret_cast<std::int8_t*>(packed_qkv.data());
+  auto* const int8_out = reinterpret_cast<std::int8_t*>(packed_out.data());
   Status status =
-      pack_temporal_attention_block(to_q.data(), to_k.data(), to_v.data(), to_out.data(), s,
-                                    packed_qkv.data(), packed_out.data());
-  const TemporalAttentionBlockWeights weights = {vectors.data(), vectors.data() + s.channels,
-                                                 packed_qkv.data(), packed_out.data(),
-                                                 vectors.data() + 2 * s.channels};
+      int8 ? pack_temporal_attention_block_int8(to_q.data(), to_k.data(), to_v.data(),
+                                                to_out.data(), s, int8_qkv, qkv_scale.data(),
+                                                int8_out, out_scale.data())
+           : pack_temporal_attention_block(to_q.data(), to_k.data(), to_v.data(), to_out.data(), s,
+                                           packed_qkv.data(), packed_out.data());
+  const float *norm_weight = vectors.data(), *norm_bias = norm_weight + s.channels;
+  const float* out_bias = norm_bias + s.channels;
+  const TemporalAttentionBlockWeights weights = {norm_weight, norm_bias, packed_qkv.data(),
+                                                 packed_out.data(), out_bias};
+  const TemporalAttentionBlockInt8Weights int8_weights = {
+      norm_weight, norm_bias, int8_qkv, qkv_scale.data(), int8_out, out_scale.data(), out_bias};
   const float scale = 1 / std::sqrt(static_cast<float>(s.head_dim_qk));
+  const auto call = [&](const auto& packed) {
+    return temporal_attention_block(x.data(), packed, out.data(), s, scale, 1e-5f, scratch.data(),
+                                    scratch_bytes);
+  };
   for (auto _ : state) {
     if (!status.ok()) break;
-    status = temporal_attention_block(x.data(), weights, out.data(), s, scale, 1e-5f,
-                                      scratch.data(), scratch_bytes);
+    status = int8 ? call(int8_weights) : call(weights);
     benchmark::ClobberMemory();
   }
   if (!status.ok()) {
@@ -74,7 +89,7 @@ void run(benchmark::State& state, const TemporalAttentionBlockShape& s, Isa isa)
   const double attention = 2.0 * s.frames * s.frames * s.positions * (qk + v);
   const double gflop = 1e-9 * (products + attention) * static_cast<double>(state.iterations());
   state.counters["GFLOP/s"] = benchmark::Counter(gflop, benchmark::Counter::kIsRate);
-  state.counters["peak"] = measure_fma_gflops(0.05);
+  state.counters["peak_f32"] = measure_fma_gflops(0.05);
   state.counters["scratch_KiB"] = static_cast<double>(scratch_bytes >> 10);
 }
 
@@ -90,14 +105,17 @@ bool register_shapes(const std::string& path) {
           shape.num_heads >> shape.head_dim_qk >> shape.head_dim_v)) {
       return false;
     }
-    for (std::size_t i = 0; i < count; ++i) {
-      const Isa isa = isas[i];
-      const std::string name =
-          "temporal_attention_block/" + std::to_string(shape.frames) + "x" +
-          std::to_string(shape.positions) + "x" + std::to_string(shape.channels) +
-          "/head_dim:" + std::to_string(shape.head_dim_qk) + "/" + isa_name(isa);
+    for (std::size_t i = 0; i < 2 * count; ++i) {
+      const Isa isa = isas[i / 2];
+      const bool int8 = i % 2 == 1;
+      const std::string name = "temporal_attention_block/" + std::to_string(shape.frames) + "x" +
+                               std::to_string(shape.positions) + "x" +
+                               std::to_string(shape.channels) +
+                               "/head_dim:" + std::to_string(shape.head_dim_qk) +
+                               (int8 ? "/int8/" : "/float32/") + isa_name(isa);
       benchmark::RegisterBenchmark(
-          name.c_str(), [shape, isa](benchmark::State& state) { run(state, shape, isa); })
+          name.c_str(),
+          [shape, isa, int8](benchmark::State& state) { run(state, shape, isa, int8); })
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();
     }

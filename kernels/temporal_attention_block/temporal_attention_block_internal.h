@@ -9,15 +9,17 @@ namespace mobilevd::kernels {
 /// Most rows of a tile: bounds what a tile keeps on the stack.
 constexpr int kMaxTileRows = 256;
 
-/// One batch entry and how its work is cut (temporal_attention_block.cc chooses).
+/// One batch entry and how its work is cut (temporal_attention_block.cc chooses); Weights is
+/// TemporalAttentionBlockWeights or TemporalAttentionBlockInt8Weights.
 ///
 /// A tile is a few positions with all their frames: its row i is frame i % frames of its position
 /// i / frames. Within a tile, heads are projected and attended a group at a time, so that of q, k
 /// and v only a group's columns exist at once.
+template <typename Weights>
 struct TemporalAttentionBlockTask {
   const float* x;
   float* out;
-  TemporalAttentionBlockWeights weights;
+  Weights weights;
   std::ptrdiff_t frame_stride;  ///< S * C
   int frames;
   int channels;
@@ -33,22 +35,35 @@ struct TemporalAttentionBlockTask {
   int group_heads;       ///< a group begins at a whole panel of to_qkv
   int group_columns;     ///< of a group, padded to whole panels
 
-  /// Where in a tile's scratch, in floats: first x, normalised and packed, then these.
-  std::size_t attended_at;  ///< attended rows, packed
+  /// Where in a tile's scratch, in floats. It begins with x, normalised and packed; with int8
+  /// weights, the attended rows are packed there, too.
+  std::size_t attended_at;  ///< attended rows: packed; with int8 weights [rows][H * d_v]
   std::size_t qkv_at;       ///< [rows][group_columns]
+  std::size_t scales_at;    ///< int8: of each row
+  std::size_t row_at;       ///< int8: one normalised row
 };
 
 /// Computes `positions` positions from `first` on; `scratch` is 64-byte aligned.
-using TemporalAttentionBlockFn = void (*)(const TemporalAttentionBlockTask&, std::size_t first,
-                                          int positions, float* scratch);
+template <typename Weights>
+using TemporalAttentionBlockFn = void (*)(const TemporalAttentionBlockTask<Weights>&,
+                                          std::size_t first, int positions, float* scratch);
 
 struct TemporalAttentionBlockVariant {
-  TemporalAttentionBlockFn f32;
+  TemporalAttentionBlockFn<TemporalAttentionBlockWeights> tile;
 };
-
 extern const TemporalAttentionBlockVariant kTemporalAttentionBlockScalar;
 extern const TemporalAttentionBlockVariant kTemporalAttentionBlockAvx2;
 extern const TemporalAttentionBlockVariant kTemporalAttentionBlockAvx512;
 extern const TemporalAttentionBlockVariant kTemporalAttentionBlockNeon;
+
+struct TemporalAttentionBlockInt8Variant {
+  TemporalAttentionBlockFn<TemporalAttentionBlockInt8Weights> tile;
+};
+extern const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8Scalar;
+extern const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8Avx2;
+extern const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8Avx512Vnni;
+extern const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8Neon;
+extern const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8NeonDotprod;
+extern const TemporalAttentionBlockInt8Variant kTemporalAttentionBlockInt8NeonI8mm;
 
 }  // namespace mobilevd::kernels

@@ -29,6 +29,17 @@ struct TemporalAttentionBlockWeights {
   const float* out_bias;     ///< [C]
 };
 
+/// The same with the projections in int8, per output channel (gemm_int8.h).
+struct TemporalAttentionBlockInt8Weights {
+  const float* norm_weight;   ///< [C]
+  const float* norm_bias;     ///< [C]
+  const std::int8_t* to_qkv;  ///< packed, as temporal_attention_block_int8_sizes() has it
+  const float* to_qkv_scale;  ///< of each column of to_qkv
+  const std::int8_t* to_out;  ///< packed
+  const float* to_out_scale;  ///< of each column of to_out
+  const float* out_bias;      ///< [C]
+};
+
 /// Elements of the packed weights of a shape (`batch`, `frames` and `positions` do not matter);
 /// zeros for sizes that are out of range.
 struct TemporalAttentionBlockSizes {
@@ -37,6 +48,15 @@ struct TemporalAttentionBlockSizes {
 };
 MOBILEVD_KERNELS_API TemporalAttentionBlockSizes
 temporal_attention_block_sizes(const TemporalAttentionBlockShape& shape);
+
+struct TemporalAttentionBlockInt8Sizes {
+  std::size_t to_qkv = 0;        ///< bytes
+  std::size_t to_qkv_scale = 0;  ///< floats
+  std::size_t to_out = 0;        ///< bytes
+  std::size_t to_out_scale = 0;  ///< floats
+};
+MOBILEVD_KERNELS_API TemporalAttentionBlockInt8Sizes
+temporal_attention_block_int8_sizes(const TemporalAttentionBlockShape& shape);
 
 /// The head widths of packed weights, from their sizes: `qkv_panels` panels of to_qkv and
 /// `attended` = H*d_v inputs of to_out. Sets shape->head_dim_qk and head_dim_v; its num_heads must
@@ -56,9 +76,20 @@ MOBILEVD_KERNELS_API Status pack_temporal_attention_block(const float* to_q, con
                                                           const TemporalAttentionBlockShape& shape,
                                                           float* packed_qkv, float* packed_out);
 
+/// The same, quantised per output as gemm_int8.h says: scale = max|w| / 127, -127..127.
+/// Layout: panels of 16 outputs and 8 inputs, [ceil(n/16)][ceil(k/8)][16][8], scales
+/// [ceil(n/16)*16]; the outputs in the same order, padded with zeros.
+/// Errors: kInvalidArgument, also for a weight that is NaN or Inf.
+MOBILEVD_KERNELS_API Status pack_temporal_attention_block_int8(
+    const float* to_q, const float* to_k, const float* to_v, const float* to_out,
+    const TemporalAttentionBlockShape& shape, std::int8_t* packed_qkv, float* qkv_scale,
+    std::int8_t* packed_out, float* out_scale);
+
 /// Bytes of scratch for up to `threads` threads at once, about 1 MiB each (384 KiB on ARM) whatever
 /// the number of positions; less where the work is too small to share. 0 for sizes out of range.
 MOBILEVD_KERNELS_API std::size_t temporal_attention_block_scratch_bytes(
+    const TemporalAttentionBlockShape& shape, std::size_t threads);
+MOBILEVD_KERNELS_API std::size_t temporal_attention_block_int8_scratch_bytes(
     const TemporalAttentionBlockShape& shape, std::size_t threads);
 
 /// The temporal self-attention of a video UNet with what surrounds it (arXiv 2311.15127, section
@@ -87,6 +118,16 @@ MOBILEVD_KERNELS_API std::size_t temporal_attention_block_scratch_bytes(
 /// For inference: there is no backward pass.
 MOBILEVD_KERNELS_API Status temporal_attention_block(
     const float* x, const TemporalAttentionBlockWeights& weights, float* out,
+    const TemporalAttentionBlockShape& shape, float scale, float eps, void* scratch,
+    std::size_t scratch_bytes, ParallelFor parallel_for = serial_for);
+
+/// The same with int8 weights: y and a are quantised row by row as gemm_int8.h says (of a, all
+/// heads of a row together), multiplied exactly in int32 and scaled to float32; LayerNorm,
+/// attention, bias and residual are float32. Its scratch is
+/// temporal_attention_block_int8_scratch_bytes(). Accuracy: on normally distributed data 1-2 %
+/// (relative L2) of what is added to x; C <= 65536 and H*d_v <= 65536.
+MOBILEVD_KERNELS_API Status temporal_attention_block(
+    const float* x, const TemporalAttentionBlockInt8Weights& weights, float* out,
     const TemporalAttentionBlockShape& shape, float scale, float eps, void* scratch,
     std::size_t scratch_bytes, ParallelFor parallel_for = serial_for);
 
