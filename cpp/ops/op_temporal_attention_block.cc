@@ -29,6 +29,23 @@ bool has_sizes(const Tensor& tensor, ScalarType dtype, std::initializer_list<int
   return true;
 }
 
+bool packed_fit(const Tensor& to_qkv, const Tensor& to_out, bool int8, int64_t channels) {
+  const ssize_t dim = int8 ? 4 : 3;
+  if (to_qkv.dim() != dim || to_out.dim() != dim) return false;
+  const int64_t out_panels = (channels + 15) / 16;
+  if (int8) {
+    return has_sizes(to_qkv, ScalarType::Char, {to_qkv.size(0), (channels + 7) / 8, 16, 8}) &&
+           has_sizes(to_out, ScalarType::Char, {out_panels, to_out.size(1), 16, 8});
+  }
+  return has_sizes(to_qkv, ScalarType::Float, {to_qkv.size(0), channels, 16}) &&
+         has_sizes(to_out, ScalarType::Float, {out_panels, to_out.size(1), 16});
+}
+
+bool scale_fits(const std::optional<Tensor>& scale, const Tensor& weights, bool int8) {
+  if (!int8) return !scale.has_value();
+  return scale.has_value() && has_sizes(*scale, ScalarType::Float, {weights.size(0) * 16});
+}
+
 }  // namespace
 
 Tensor& temporal_attention_block_out(
@@ -53,20 +70,24 @@ Tensor& temporal_attention_block_out(
                           has_sizes(norm_bias, ScalarType::Float, {shape.channels}) &&
                           has_sizes(out_bias, ScalarType::Float, {shape.channels}),
                       InvalidArgument, out, "norm and bias must be [C] float32");
-  ET_KERNEL_CHECK_MSG(context, !to_qkv_scale.has_value() && !to_out_scale.has_value(),
-                      InvalidArgument, out, "float32 weights have no scales");
+  const bool int8 = to_qkv.scalar_type() == ScalarType::Char;
+  ET_KERNEL_CHECK_MSG(context,
+                      packed_fit(to_qkv, to_out, int8, shape.channels) &&
+                          kernels::temporal_attention_block_head_dims(
+                              to_qkv.size(0), to_out.size(1) * (int8 ? 8 : 1), &shape),
+                      InvalidArgument, out,
+                      "the weights were not packed for these channels and heads");
   ET_KERNEL_CHECK_MSG(
-      context,
-      to_qkv.dim() == 3 && to_out.dim() == 3 &&
-          has_sizes(to_qkv, ScalarType::Float, {to_qkv.size(0), shape.channels, 16}) &&
-          has_sizes(to_out, ScalarType::Float, {(shape.channels + 15) / 16, to_out.size(1), 16}) &&
-          kernels::temporal_attention_block_head_dims(to_qkv.size(0), to_out.size(1), &shape),
-      InvalidArgument, out, "the weights were not packed for these channels and heads");
+      context, scale_fits(to_qkv_scale, to_qkv, int8) && scale_fits(to_out_scale, to_out, int8),
+      InvalidArgument, out,
+      "int8 weights need a float32 scale an output, float32 weights have none");
   ET_KERNEL_CHECK_MSG(context, executorch::runtime::resize_tensor(out, x.sizes()) == Error::Ok,
                       InvalidArgument, out, "out cannot be resized to x's shape");
 
+  const std::size_t threads = executorch_thread_count();
   const std::size_t bytes =
-      kernels::temporal_attention_block_scratch_bytes(shape, executorch_thread_count());
+      int8 ? kernels::temporal_attention_block_int8_scratch_bytes(shape, threads)
+           : kernels::temporal_attention_block_scratch_bytes(shape, threads);
   void* scratch = nullptr;
   if (bytes > 0) {
     const auto memory = context.allocate_temp(bytes);
@@ -76,13 +97,23 @@ Tensor& temporal_attention_block_out(
   }
   const double factor =
       scale.has_value() ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.head_dim_qk));
-  const kernels::TemporalAttentionBlockWeights weights = {
-      norm_weight.const_data_ptr<float>(), norm_bias.const_data_ptr<float>(),
-      to_qkv.const_data_ptr<float>(), to_out.const_data_ptr<float>(),
-      out_bias.const_data_ptr<float>()};
-  const kernels::Status status = kernels::temporal_attention_block(
-      x.const_data_ptr<float>(), weights, out.mutable_data_ptr<float>(), shape,
-      static_cast<float>(factor), static_cast<float>(eps), scratch, bytes, executorch_parallel_for);
+  const auto run = [&](const auto& weights) {
+    return kernels::temporal_attention_block(x.const_data_ptr<float>(), weights,
+                                             out.mutable_data_ptr<float>(), shape,
+                                             static_cast<float>(factor), static_cast<float>(eps),
+                                             scratch, bytes, executorch_parallel_for);
+  };
+  const float* norm_weight_data = norm_weight.const_data_ptr<float>();
+  const float* norm_bias_data = norm_bias.const_data_ptr<float>();
+  const float* out_bias_data = out_bias.const_data_ptr<float>();
+  const kernels::Status status =
+      int8 ? run(kernels::TemporalAttentionBlockInt8Weights{
+                 norm_weight_data, norm_bias_data, to_qkv.const_data_ptr<int8_t>(),
+                 to_qkv_scale->const_data_ptr<float>(), to_out.const_data_ptr<int8_t>(),
+                 to_out_scale->const_data_ptr<float>(), out_bias_data})
+           : run(kernels::TemporalAttentionBlockWeights{
+                 norm_weight_data, norm_bias_data, to_qkv.const_data_ptr<float>(),
+                 to_out.const_data_ptr<float>(), out_bias_data});
   ET_KERNEL_CHECK_MSG(context, status.ok(), InvalidArgument, out, "%s", status.message);
   return out;
 }

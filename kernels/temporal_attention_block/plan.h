@@ -37,10 +37,19 @@ int group_heads(int head_columns, int num_heads) {
 template <typename Weights>
 struct Plan {
   TemporalAttentionBlockTask<Weights> task = {};  ///< without pointers
-  std::int64_t tile_positions = 1;
+  std::int64_t positions = 0;
+  std::int64_t unit = 1;  ///< positions that are not parted
   std::int64_t tiles_per_entry = 0;
   std::int64_t tiles = 0;
   std::size_t share_bytes = 0;  ///< scratch of a tile, a multiple of 64
+
+  /// First position of a batch entry's tile. Tiles differ by a unit at most: a small last one would
+  /// fetch all the weights for a few rows, and keep other threads waiting.
+  std::int64_t tile_begin(std::int64_t tile) const {
+    const std::int64_t units = (positions + unit - 1) / unit;
+    const std::int64_t each = units / tiles_per_entry, longer = units % tiles_per_entry;
+    return std::min(positions, unit * (tile * each + std::min(tile, longer)));
+  }
 };
 
 /// Most positions whose scratch fits, but for a few, so that blocks of rows (14 of them with
@@ -118,12 +127,15 @@ Plan<Weights> make_plan(const TemporalAttentionBlockShape& s) {
   t.group_columns =
       static_cast<int>(panel_count(static_cast<std::size_t>(t.group_heads * t.head_columns))) *
       kPanelColumns;
-  plan.tile_positions =
+  std::int64_t most =
       std::min(tile_positions(s.frames, row_bytes(t)), std::max<std::int64_t>(1, s.positions));
-  plan.tiles_per_entry = (s.positions + plan.tile_positions - 1) / plan.tile_positions;
+  // Two positions of 7 frames are a whole block with AVX-512.
+  plan.unit = s.frames % 14 == 7 && most >= 2 ? 2 : 1;
+  most -= most % plan.unit;
+  plan.positions = s.positions;
+  plan.tiles_per_entry = (s.positions + most - 1) / most;
   plan.tiles = s.batch * plan.tiles_per_entry;
-  plan.share_bytes =
-      lay_out_scratch(&t, static_cast<std::size_t>(plan.tile_positions * s.frames)) * sizeof(float);
+  plan.share_bytes = lay_out_scratch(&t, static_cast<std::size_t>(most * s.frames)) * sizeof(float);
   return plan;
 }
 

@@ -125,12 +125,12 @@ Status run(const float* x, const Weights& weights, float* out, const TemporalAtt
   const TemporalAttentionBlockFn<Weights> tile = chosen_tile(weights);
   shares.run(parallel_for, plan.tiles, [&](std::int64_t i, char* own) {
     const std::int64_t entry = i / plan.tiles_per_entry;
-    const std::int64_t first = i % plan.tiles_per_entry * plan.tile_positions;
+    const std::int64_t first = plan.tile_begin(i % plan.tiles_per_entry);
+    const std::int64_t last = plan.tile_begin(i % plan.tiles_per_entry + 1);
     TemporalAttentionBlockTask<Weights> task = plan.task;
     task.x = x + entry * s.frames * s.positions * s.channels;
     task.out = out + entry * s.frames * s.positions * s.channels;
-    tile(task, static_cast<std::size_t>(first),
-         static_cast<int>(std::min(plan.tile_positions, s.positions - first)),
+    tile(task, static_cast<std::size_t>(first), static_cast<int>(last - first),
          reinterpret_cast<float*>(own));
   });
   return ok_status();

@@ -6,8 +6,8 @@
 
 namespace mobilevd::kernels {
 
-/// Most rows of a tile: bounds what a tile keeps on the stack.
-constexpr int kMaxTileRows = 256;
+/// Most rows of a tile: bounds what a tile keeps on the stack, and more gain nothing.
+constexpr int kMaxTileRows = 168;
 
 /// One batch entry and how its work is cut (temporal_attention_block.cc chooses); Weights is
 /// TemporalAttentionBlockWeights or TemporalAttentionBlockInt8Weights.

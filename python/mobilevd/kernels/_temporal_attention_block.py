@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
 from mobilevd import _kernels
 from mobilevd.kernels._arrays import Array, empty_like, kind
-
-if TYPE_CHECKING:
-    import torch
 
 
 class PackedTemporalAttentionBlock(NamedTuple, Generic[Array]):
@@ -22,10 +19,12 @@ class PackedTemporalAttentionBlock(NamedTuple, Generic[Array]):
     norm_weight: Array
     norm_bias: Array
     to_qkv: Array
-    """[ceil(num_heads * (2 d_qk + d_v) / 16), C, 16]: panels of 16 outputs, head by head."""
+    """Panels of 16 outputs, q, k and v of one head after the other: float32
+    [ceil(num_heads * (2 d_qk + d_v) / 16), C, 16] or int8 [..., ceil(C / 8), 16, 8]."""
     to_qkv_scale: Array | None
+    """float32, one an output, where the weights are int8."""
     to_out: Array
-    """[ceil(C / 16), num_heads * d_v, 16]"""
+    """float32 [ceil(C / 16), num_heads * d_v, 16] or int8 [..., num_heads * d_v / 8, 16, 8]."""
     to_out_scale: Array | None
     out_bias: Array
 
@@ -49,7 +48,9 @@ def pack_temporal_attention_block(
     to_q, to_k : [num_heads * d_qk, C], float32, C-contiguous, as torch.nn.Linear has them
     to_v : [num_heads * d_v, C]
     to_out : [C, num_heads * d_v]
-    precision : "float32"
+    precision : "float32", or "int8"
+        int8: a quarter of the size, quantised symmetrically per output; activations are quantised
+        per row on the fly. LayerNorm, attention and residual stay float32.
 
     Returns
     -------
@@ -60,10 +61,12 @@ def pack_temporal_attention_block(
     TypeError
         Neither numpy arrays nor CPU tensors, or a dtype other than float32.
     ValueError
-        Shapes that do not fit, an array that is not contiguous, an unknown precision.
+        Shapes that do not fit, an array that is not contiguous, an unknown precision; for int8
+        also a weight that is NaN or Inf.
     """
-    if precision != "float32":
-        raise ValueError(f"precision: expected 'float32', got {precision!r}")
+    if precision not in ("float32", "int8"):
+        raise ValueError(f"precision: expected 'float32' or 'int8', got {precision!r}")
+    int8 = precision == "int8"
     weights: dict[str, Any] = {"to_q": to_q, "to_k": to_k, "to_v": to_v, "to_out": to_out}
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(to_q, torch.Tensor):
@@ -72,17 +75,20 @@ def pack_temporal_attention_block(
                 raise TypeError(f"{name}: expected a torch tensor as to_q is, got {kind(weight)}")
         from mobilevd.kernels.torch_ops.library import to_arrays
 
-        packed = _kernels.pack_temporal_attention_block(**to_arrays(**weights), num_heads=num_heads)
+        packed = _kernels.pack_temporal_attention_block(
+            **to_arrays(**weights), num_heads=num_heads, int8=int8
+        )
         # Cloned, for torch aligns its memory to cache lines and numpy does not.
-        to_qkv, out = (torch.from_numpy(array).clone() for array in packed)
+        arrays: Any = [None if x is None else torch.from_numpy(x).clone() for x in packed]
     else:
         for name, weight in weights.items():
             if not isinstance(weight, np.ndarray):
                 raise TypeError(f"{name}: expected a numpy array or a tensor, got {kind(weight)}")
-        packed = _kernels.pack_temporal_attention_block(**weights, num_heads=num_heads)
-        to_qkv, out = (_aligned(array) for array in packed)
+        packed = _kernels.pack_temporal_attention_block(**weights, num_heads=num_heads, int8=int8)
+        arrays = [None if x is None else _aligned(x) for x in packed]
+    to_qkv, to_qkv_scale, out, out_scale = arrays
     return PackedTemporalAttentionBlock(
-        norm_weight, norm_bias, to_qkv, None, out, None, to_out_bias
+        norm_weight, norm_bias, to_qkv, to_qkv_scale, out, out_scale, to_out_bias
     )
 
 

@@ -22,34 +22,44 @@ temporal_attention_block = torch.ops.mobilevd.temporal_attention_block.default
 temporal_attention_block_out = torch.ops.mobilevd.temporal_attention_block.out
 
 
-def _check(x: Tensor, num_heads: int, **weights: Tensor | None) -> None:
+def _check(
+    x: Tensor,
+    vectors: tuple[Tensor, Tensor, Tensor],
+    to_qkv: Tensor,
+    to_out: Tensor,
+    scales: tuple[Tensor | None, Tensor | None],
+    num_heads: int,
+) -> None:
     """What torch can see without data; the binding checks the rest."""
-    for name, tensor in (("x", x), *weights.items()):
-        if tensor is not None and tensor.dtype != torch.float32:
+    names = ("x", "norm_weight", "norm_bias", "out_bias")
+    for name, tensor in zip(names, (x, *vectors), strict=True):
+        if tensor.dtype != torch.float32:
             raise TypeError(f"{name}: expected float32, got {tensor.dtype}")
     if x.dim() != 4:
         raise ValueError(
-            "x: expected 4 dimensions [batch, frames, positions, channels], got "
-            f"{tuple(x.shape)}"
+            f"x: expected 4 dimensions [batch, frames, positions, channels], got {tuple(x.shape)}"
         )
     if not 1 <= x.shape[1] <= 32:
         raise ValueError(f"x: expected 1 to 32 frames, got {tuple(x.shape)}")
     if num_heads < 1:
         raise ValueError(f"num_heads: expected at least 1, got {num_heads}")
     channels = x.shape[3]
-    to_qkv, to_out = weights["to_qkv"], weights["to_out"]
-    assert to_qkv is not None
-    assert to_out is not None
-    if to_qkv.dim() != 3 or to_qkv.shape[1:] != (channels, 16):
+    int8 = to_qkv.dtype == torch.int8
+    for name, weight in (("to_qkv", to_qkv), ("to_out", to_out)):
+        if weight.dtype != (torch.int8 if int8 else torch.float32):
+            raise TypeError(f"{name}: expected float32 or int8, as to_qkv, got {weight.dtype}")
+        if weight.dim() != (4 if int8 else 3):
+            raise ValueError(f"{name}: these weights are not packed: {tuple(weight.shape)}")
+    if to_qkv.shape[1] != ((channels + 7) // 8 if int8 else channels):
         raise ValueError(
-            f"to_qkv: expected [panels, {channels}, 16], packed for the channels of x, got "
-            f"{tuple(to_qkv.shape)}"
+            f"to_qkv: expected weights packed for {channels} channels, got {tuple(to_qkv.shape)}"
         )
-    if to_out.dim() != 3 or to_out.shape[::2] != ((channels + 15) // 16, 16):
+    if to_out.shape[0] != (channels + 15) // 16:
         raise ValueError(
-            f"to_out: expected [{(channels + 15) // 16}, heads * head_dim, 16], packed for the "
-            f"channels of x, got {tuple(to_out.shape)}"
+            f"to_out: expected weights packed for {channels} channels, got {tuple(to_out.shape)}"
         )
+    if any((scale is not None) != int8 for scale in scales):
+        raise ValueError("int8 weights need their scales, float32 weights have none")
 
 
 @torch.library.impl(library, "temporal_attention_block.out", "CPU")
@@ -134,8 +144,8 @@ def _temporal_attention_block_fake(
     scale: float | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    _check(x, num_heads, norm_weight=norm_weight, norm_bias=norm_bias, to_qkv=to_qkv,
-           to_out=to_out, out_bias=out_bias)  # fmt: skip
+    vectors = (norm_weight, norm_bias, out_bias)
+    _check(x, vectors, to_qkv, to_out, (to_qkv_scale, to_out_scale), num_heads)
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -155,8 +165,8 @@ def _temporal_attention_block_out_fake(
     *,
     out: Tensor,
 ) -> Tensor:
-    _check(x, num_heads, norm_weight=norm_weight, norm_bias=norm_bias, to_qkv=to_qkv,
-           to_out=to_out, out_bias=out_bias)  # fmt: skip
+    vectors = (norm_weight, norm_bias, out_bias)
+    _check(x, vectors, to_qkv, to_out, (to_qkv_scale, to_out_scale), num_heads)
     if out.shape != x.shape or out.dtype != x.dtype:
         raise ValueError(f"out: expected the shape and dtype of x, {tuple(x.shape)} {x.dtype}")
     return out
