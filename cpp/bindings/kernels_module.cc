@@ -64,6 +64,7 @@ PYBIND11_MODULE(_kernels, m) {
   m.doc() = "MobileVD's CPU kernels on raw numpy arrays; use mobilevd.kernels.";
   mobilevd::bindings::register_conv(m);
   mobilevd::bindings::register_temporal_attention(m);
+  mobilevd::bindings::register_temporal_attention_block(m);
   m.def(
       "isa", [] { return std::string(kernels::isa_name(kernels::isa())); },
       "Name of the instruction set the kernels use.");

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "dispatch/arguments.h"
 #include "dispatch/variants.h"
 #include "group_norm_silu/group_norm_silu_call.h"
 #include "group_norm_silu/group_norm_silu_internal.h"
@@ -28,19 +29,6 @@ const GroupNormSiluFunctions<T>& functions() {
   } else {
     return chosen.f16;
   }
-}
-
-/// a * b for non-negative numbers, or false when it leaves int64.
-bool multiply(std::int64_t a, std::int64_t b, std::int64_t* product) {
-  if (b != 0 && a > std::numeric_limits<std::int64_t>::max() / b) return false;
-  *product = a * b;
-  return true;
-}
-
-bool overlap(const void* a, std::int64_t a_bytes, const void* b, std::int64_t b_bytes) {
-  const auto x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
-  return a != nullptr && b != nullptr && x < y + static_cast<std::uintptr_t>(b_bytes) &&
-         y < x + static_cast<std::uintptr_t>(a_bytes);
 }
 
 template <typename T, typename P>

@@ -10,16 +10,24 @@ from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
 from mobilevd.kernels._temporal_attention import temporal_attention
+from mobilevd.kernels._temporal_attention_block import (
+    PackedTemporalAttentionBlock,
+    pack_temporal_attention_block,
+    temporal_attention_block,
+)
 
 __all__ = [
+    "PackedTemporalAttentionBlock",
     "available_isas",
     "conv2d_3x3",
     "get_num_threads",
     "isa",
     "pack_conv_weight",
+    "pack_temporal_attention_block",
     "set_isa",
     "set_num_threads",
     "temporal_attention",
+    "temporal_attention_block",
     "temporal_conv",
 ]
 
