@@ -188,8 +188,7 @@ void temporal_attention_block(const py::array& x, const py::array& norm_weight,
       const std::size_t bytes = scratch_bytes(shape, ThreadPool::global().size());
       void* const scratch = thread_scratch(bytes);
       return kernels::temporal_attention_block(x_data, weights, out_data, shape, factor,
-                                               static_cast<float>(eps), scratch, bytes,
-                                               kPool);
+                                               static_cast<float>(eps), scratch, bytes, kPool);
     });
   };
   const float *norm_weight_data = data<float>(norm_weight),

@@ -30,6 +30,16 @@ def temporal_conv(
     residual: _Array | None = None,
     silu: bool = False,
 ) -> None: ...
+def group_norm_silu(
+    x: _Array,
+    weight: _Array | None,
+    bias: _Array | None,
+    out: _Array,
+    num_groups: int,
+    eps: float = 1e-5,
+    silu: bool = True,
+    channels_last: bool = False,
+) -> None: ...
 def pack_conv_weight(weight: _Array) -> _Array: ...
 def pack_temporal_attention_block(
     to_q: _Float, to_k: _Float, to_v: _Float, to_out: _Float, num_heads: int, int8: bool

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
+from mobilevd.kernels._group_norm_silu import group_norm_silu
 from mobilevd.kernels._temporal_attention import temporal_attention
 from mobilevd.kernels._temporal_attention_block import (
     PackedTemporalAttentionBlock,
@@ -21,6 +22,7 @@ __all__ = [
     "available_isas",
     "conv2d_3x3",
     "get_num_threads",
+    "group_norm_silu",
     "isa",
     "pack_conv_weight",
     "pack_temporal_attention_block",

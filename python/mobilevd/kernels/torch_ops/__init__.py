@@ -10,6 +10,7 @@ from mobilevd.kernels.torch_ops.conv import (
     temporal_conv,
     temporal_conv_out,
 )
+from mobilevd.kernels.torch_ops.group_norm_silu import group_norm_silu, group_norm_silu_out
 from mobilevd.kernels.torch_ops.temporal_attention import (
     temporal_attention,
     temporal_attention_out,
@@ -22,6 +23,8 @@ from mobilevd.kernels.torch_ops.temporal_attention_block import (
 __all__ = [
     "conv2d_3x3",
     "conv2d_3x3_out",
+    "group_norm_silu",
+    "group_norm_silu_out",
     "temporal_attention",
     "temporal_attention_block",
     "temporal_attention_block_out",
