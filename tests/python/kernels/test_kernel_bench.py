@@ -33,6 +33,11 @@ SMALL = {
         ],
     ),
     "conv2d": ((2, 9, 8, 24, 40, 2), ["torch", "onnxruntime", "openvino", "executorch"]),
+    "temporal_attention_block": (
+        (7, 4, 32, 2, 8, 16),
+        ["torch", "onnxruntime", "openvino", "executorch"],
+    ),
+    "group_norm_silu": ((2, 64, 12, 1), ["torch", "onnxruntime", "openvino", "executorch"]),
     "temporal_conv": ((2, 7, 12, 24, 40), ["torch", "onnxruntime", "openvino", "executorch"]),
 }
 

@@ -11,7 +11,13 @@ from __future__ import annotations
 import os
 import sys
 
-KERNEL_NAMES = ("temporal_attention", "conv2d", "temporal_conv")
+KERNEL_NAMES = (
+    "temporal_attention",
+    "temporal_attention_block",
+    "group_norm_silu",
+    "conv2d",
+    "temporal_conv",
+)
 
 
 def spinning_threads_warning() -> str:
