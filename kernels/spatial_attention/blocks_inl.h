@@ -87,21 +87,24 @@ struct SpatialAttentionBlocks {
       for (int c = 0; c < kCols; ++c) acc[i][c] = D::zero();
     }
 #pragma GCC unroll 4
-    for (int step = 0; step < depth; ++step, a += kRowA, b += kRowB) {
-      Vec column[kCols];
+    for (int step = 0; step < depth; ++step, a += kRowA, b += kRowB) add<kSteps>(a, b, acc);
+  }
+
+  /// acc[i][c] += a[i] * b[c].
+  template <int kSteps, int kRows, int kCols>
+  [[gnu::always_inline]] static void add(const float* a, const float* b, Vec (&acc)[kRows][kCols]) {
+    Vec column[kCols];
 #pragma GCC unroll 16
-      for (int c = 0; c < kCols; ++c) column[c] = D::load(b + c * kLanes);
-      if constexpr (D::kHasLaneFma) {
+    for (int c = 0; c < kCols; ++c) column[c] = D::load(b + c * kLanes);
+    if constexpr (D::kHasLaneFma) {
 #pragma GCC unroll 16
-        for (int s = 0; s < kSteps; ++s)
-          add_lanes(D::load(a + s * kLanes), column, acc + s * kLanes);
-      } else {
+      for (int s = 0; s < kSteps; ++s) add_lanes(D::load(a + s * kLanes), column, acc + s * kLanes);
+    } else {
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          const Vec factor = D::broadcast(a + i);
+      for (int i = 0; i < kRows; ++i) {
+        const Vec factor = D::broadcast(a + i);
 #pragma GCC unroll 16
-          for (int c = 0; c < kCols; ++c) acc[i][c] = D::fma(factor, column[c], acc[i][c]);
-        }
+        for (int c = 0; c < kCols; ++c) acc[i][c] = D::fma(factor, column[c], acc[i][c]);
       }
     }
   }

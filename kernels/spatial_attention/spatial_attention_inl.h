@@ -6,6 +6,7 @@
 #include "simd/unroll.h"
 #include "spatial_attention/blocks_inl.h"
 #include "spatial_attention/pack_inl.h"
+#include "spatial_attention/row_prefetcher_inl.h"
 #include "spatial_attention/spatial_attention_internal.h"
 
 // The algorithm, written once for every ISA D (simd/). A head's keys and values are packed once
@@ -52,6 +53,7 @@ class SpatialAttentionKernel {
       const std::ptrdiff_t head = unit / t_.chunks;
       if (head != packed) pack(head);
       packed = head;
+      start_prefetch(unit, end);
       chunk(head, unit % t_.chunks * kChunkQueries);
     }
   }
@@ -65,6 +67,49 @@ class SpatialAttentionKernel {
     alignas(64) float largest[kTileQueries];
     alignas(64) float total[kTileQueries];  // of weights
   };
+
+  struct Place {
+    std::ptrdiff_t head;   ///< within its batch entry
+    std::ptrdiff_t token;  ///< first of the chunk, counted over all batch entries
+    std::ptrdiff_t key;    ///< first of the batch entry
+    int queries;
+  };
+  Place place(std::ptrdiff_t unit) const {
+    const std::ptrdiff_t head = unit / t_.chunks, entry = head / t_.num_heads;
+    const std::ptrdiff_t first = unit % t_.chunks * kChunkQueries;
+    return {head % t_.num_heads, entry * t_.tokens + first, entry * t_.key_tokens,
+            static_cast<int>(smaller<std::ptrdiff_t>(t_.tokens - first, kChunkQueries))};
+  }
+
+  /// While this unit is computed: the lines of its own output, and what the next one reads.
+  void start_prefetch(std::ptrdiff_t unit, std::ptrdiff_t end) {
+    prefetch_.clear();
+    const Place now = place(unit);
+    prefetch_.add(t_.out + now.token * row_v_ + now.head * t_.head_dim_v, row_v_, now.queries,
+                  t_.head_dim_v);
+    if (unit + 1 < end) {
+      const Place next = place(unit + 1);
+      prefetch_.add(t_.q + next.token * row_qk_ + next.head * t_.head_dim_qk, row_qk_, next.queries,
+                    t_.head_dim_qk);
+      if (next.head != now.head || next.key != now.key) {
+        prefetch_.add(t_.k + next.key * row_qk_ + next.head * t_.head_dim_qk, row_qk_,
+                      t_.key_tokens, t_.head_dim_qk);
+        prefetch_.add(t_.v + next.key * row_v_ + next.head * t_.head_dim_v, row_v_, t_.key_tokens,
+                      t_.head_dim_v);
+      }
+    }
+    // A step before each block of scores and of values.
+    const std::ptrdiff_t panels = (t_.key_tokens - 1) / Blocks::kKeyPanel + 1;
+    const std::ptrdiff_t key_blocks = (t_.key_tokens - 1) / Blocks::kKeyBlock + 1;
+    std::ptrdiff_t steps = 0;
+    for (int i = 0; i < now.queries; i += kTileQueries) {
+      const int queries = smaller(now.queries - i, kTileQueries);
+      steps +=
+          panels * part_count(queries, kVecs * kLanes) +
+          key_blocks * part_count(t_.head_dim_v, kPanel) * part_count(queries, Blocks::kMaxRows);
+    }
+    prefetch_.start(steps);
+  }
 
   /// `head` counts those of all batch entries.
   void pack(std::ptrdiff_t head) {
@@ -121,6 +166,7 @@ class SpatialAttentionKernel {
       const int steps = part_count(smaller(keys - j, kKeys), Blocks::kRowStep);
       with_count<Blocks::kMaxSteps>(steps, [&](auto n) {
         for (int v = 0; v < tile.vecs; v += kVecs) {
+          prefetch_.template step<D>();
           with_count<kVecs>(smaller(tile.vecs - v, kVecs), [&](auto m) {
             Blocks::template scores<decltype(n)::value, decltype(m)::value>(
                 k, tile.q + v * kLanes, t_.head_dim_qk, p_ + j * kTileQueries + v * kLanes,
@@ -179,6 +225,7 @@ class SpatialAttentionKernel {
       const float* v = v_ + column * t_.key_tokens + first * vecs * kLanes;
       with_count<kVecs>(vecs, [&](auto m) {
         for (int b = 0; b < parts; ++b) {
+          prefetch_.template step<D>();
           const int s = part_begin(steps, parts, b), i = s * Blocks::kRowStep;
           with_count<Blocks::kMaxSteps>(part_begin(steps, parts, b + 1) - s, [&](auto n) {
             Blocks::template values<decltype(n)::value, decltype(m)::value>(
@@ -212,6 +259,7 @@ class SpatialAttentionKernel {
   const SpatialAttentionTask<T> t_;
   const std::ptrdiff_t row_qk_, row_v_, row_sums_;  ///< elements from token to token
   float *k_, *v_, *p_;                              ///< see SpatialAttentionScratch
+  RowPrefetcher prefetch_;
   Tile tiles_[kChunkTiles];
   alignas(64) float largest_[kTileQueries];
   alignas(64) float factor_[kTileQueries];

@@ -1,5 +1,6 @@
 #include "mobilevd/kernels/spatial_attention.h"
 
+#include "testing/emulation.h"
 #include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
@@ -128,10 +129,11 @@ void check_shapes() {
   unsigned seed = 1;
   for (const int tokens : {0, 1, 2, 15, 17, 32, 33, 64, 100, 129, 150}) {
     for (const auto& [d_qk, d_v] : kHeadDims) {
+      if (left_out(++seed)) continue;
       const int heads = 1 + tokens % 3;
       SCOPED_TRACE(testing::Message()
                    << "S=" << tokens << " H=" << heads << " d_qk=" << d_qk << " d_v=" << d_v);
-      Problem<T> problem(self_attention(tokens == 17 ? 2 : 1, tokens, heads, d_qk, d_v), ++seed);
+      Problem<T> problem(self_attention(tokens == 17 ? 2 : 1, tokens, heads, d_qk, d_v), seed);
       ASSERT_TRUE(problem.run().ok());
       problem.check(kTolerance<T>, 3);
       if (testing::Test::HasFatalFailure()) return;
@@ -146,12 +148,13 @@ TEST_P(SpatialAttentionTest, KeysAndQueriesOfDifferentLength) {
   unsigned seed = 100;
   for (const int tokens : {1, 31, 65}) {
     for (const int key_tokens : {1, 2, 13, 63, 64, 65, 77, 200}) {
+      if (left_out(++seed)) continue;
       SCOPED_TRACE(testing::Message() << "S=" << tokens << " S_k=" << key_tokens);
       const SpatialAttentionShape shape{2, tokens, key_tokens, 2, 32, 40};
-      Problem<float> problem(shape, ++seed);
+      Problem<float> problem(shape, seed);
       ASSERT_TRUE(problem.run().ok());
       problem.check(kTolerance<float>);
-      Problem<Half> half(shape, ++seed);
+      Problem<Half> half(shape, seed);
       ASSERT_TRUE(half.run().ok());
       half.check(kTolerance<Half>);
       if (testing::Test::HasFatalFailure()) return;
