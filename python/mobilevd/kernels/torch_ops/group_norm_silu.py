@@ -113,7 +113,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         out = functional.silu(out) if silu else out
         if channels_last:
             out = out.movedim(1, -1)
-        grads = torch.autograd.grad(out, [given[i] for i in needed], grad.float())  # type: ignore[misc]
+        inputs: Any = [given[i] for i in needed]
+        grads = torch.autograd.grad(out, inputs, grad.float())
     result: list[Tensor | None] = [None] * 7
     for i, g in zip(needed, grads, strict=True):
         result[i] = g
