@@ -64,6 +64,7 @@ PYBIND11_MODULE(_kernels, m) {
   m.doc() = "MobileVD's CPU kernels on raw numpy arrays; use mobilevd.kernels.";
   mobilevd::bindings::register_conv(m);
   mobilevd::bindings::register_group_norm_silu(m);
+  mobilevd::bindings::register_spatial_attention(m);
   mobilevd::bindings::register_temporal_attention(m);
   mobilevd::bindings::register_temporal_attention_block(m);
   m.def(

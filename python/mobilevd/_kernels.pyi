@@ -8,6 +8,9 @@ _Float = np.ndarray[Any, np.dtype[np.float32]]
 _Weights = _Float | np.ndarray[Any, np.dtype[np.int8]]
 _Array = _Float | np.ndarray[Any, np.dtype[np.float16]]
 
+def spatial_attention(
+    q: _Array, k: _Array, v: _Array, out: _Array, num_heads: int, scale: float | None = None
+) -> None: ...
 def temporal_attention(
     q: _Array, k: _Array, v: _Array, out: _Array, num_heads: int, scale: float | None = None
 ) -> None: ...

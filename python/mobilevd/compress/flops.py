@@ -108,6 +108,18 @@ def temporal_attention_block_flops(
     return 2 * rows * channels * (2 * qk + 2 * v) + 2 * rows * frames * (qk + v)
 
 
+@register_flop_formula(torch.ops.mobilevd.spatial_attention)
+def spatial_attention_flops(
+    q_shape: tuple[int, ...],
+    k_shape: tuple[int, ...],
+    v_shape: tuple[int, ...],
+    *_: Any,
+    **kwargs: Any,
+) -> int:
+    """Scores and their product with v: q [N, S, heads*d_qk], v [N, S_k, heads*d_v]."""
+    return 2 * q_shape[0] * q_shape[1] * k_shape[1] * (q_shape[2] + v_shape[2])
+
+
 @dataclass(frozen=True)
 class Cost:
     """One evaluation at batch 1."""

@@ -10,6 +10,7 @@ from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
 from mobilevd.kernels._group_norm_silu import group_norm_silu
+from mobilevd.kernels._spatial_attention import spatial_attention
 from mobilevd.kernels._temporal_attention import temporal_attention
 from mobilevd.kernels._temporal_attention_block import (
     PackedTemporalAttentionBlock,
@@ -28,6 +29,7 @@ __all__ = [
     "pack_temporal_attention_block",
     "set_isa",
     "set_num_threads",
+    "spatial_attention",
     "temporal_attention",
     "temporal_attention_block",
     "temporal_conv",

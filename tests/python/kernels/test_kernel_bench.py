@@ -37,6 +37,10 @@ SMALL = {
         (7, 4, 32, 2, 8, 16),
         ["torch", "onnxruntime", "openvino", "executorch"],
     ),
+    "spatial_attention": (
+        (2, 12, 32, 16),
+        ["torch_permute", "torch_strided", "onnxruntime", "openvino", "executorch"],
+    ),
     "group_norm_silu": ((2, 64, 12, 1), ["torch", "onnxruntime", "openvino", "executorch"]),
     "temporal_conv": ((2, 7, 12, 24, 40), ["torch", "onnxruntime", "openvino", "executorch"]),
 }

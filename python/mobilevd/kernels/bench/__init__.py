@@ -14,6 +14,7 @@ import sys
 KERNEL_NAMES = (
     "temporal_attention",
     "temporal_attention_block",
+    "spatial_attention",
     "group_norm_silu",
     "conv2d",
     "temporal_conv",

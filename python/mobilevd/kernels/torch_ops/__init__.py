@@ -11,6 +11,10 @@ from mobilevd.kernels.torch_ops.conv import (
     temporal_conv_out,
 )
 from mobilevd.kernels.torch_ops.group_norm_silu import group_norm_silu, group_norm_silu_out
+from mobilevd.kernels.torch_ops.spatial_attention import (
+    spatial_attention,
+    spatial_attention_out,
+)
 from mobilevd.kernels.torch_ops.temporal_attention import (
     temporal_attention,
     temporal_attention_out,
@@ -25,6 +29,8 @@ __all__ = [
     "conv2d_3x3_out",
     "group_norm_silu",
     "group_norm_silu_out",
+    "spatial_attention",
+    "spatial_attention_out",
     "temporal_attention",
     "temporal_attention_block",
     "temporal_attention_block_out",
