@@ -6,6 +6,16 @@ import numpy as np
 
 _Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.float16]]
 
+def group_norm_silu(
+    x: _Array,
+    weight: _Array | None,
+    bias: _Array | None,
+    out: _Array,
+    num_groups: int,
+    eps: float,
+    silu: bool = True,
+    channels_last: bool = False,
+) -> None: ...
 def temporal_attention(
     q: _Array, k: _Array, v: _Array, out: _Array, num_heads: int, scale: float | None = None
 ) -> None: ...

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
-from ..kernels import torch_ops  # noqa: F401  (defines mobilevd::temporal_attention)
+from ..kernels import torch_ops  # noqa: F401  (defines mobilevd's operators)
 from ..models import create_unet
 from ..models.config import UNetConfig
 from ..models.resblock import SpatialResBlock, TemporalResBlock
@@ -47,6 +47,12 @@ def temporal_attention_flops(
     """Scores and their product with v: q, k [B, F, S, heads*d_qk], v [B, F, S, heads*d_v]."""
     batch, frames, positions, qk = q_shape
     return 2 * batch * positions * frames * frames * (qk + v_shape[-1])
+
+
+@register_flop_formula(torch.ops.mobilevd.group_norm_silu)
+def group_norm_silu_flops(*args: Any, **kwargs: Any) -> int:
+    """None, as torch counts for GroupNorm and SiLU: only matrix products are counted."""
+    return 0
 
 
 @dataclass(frozen=True)

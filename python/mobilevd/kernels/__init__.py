@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
+from mobilevd.kernels._group_norm_silu import group_norm_silu
 from mobilevd.kernels._temporal_attention import temporal_attention
 
 __all__ = [
     "available_isas",
     "get_num_threads",
+    "group_norm_silu",
     "isa",
     "set_isa",
     "set_num_threads",
