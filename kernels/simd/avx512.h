@@ -71,6 +71,8 @@ struct Avx512 {
   static float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 
   static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  // As assembly: the builtin would need a flag. Every x86-64 CPU takes it, some as a no-op.
+  static void prefetch_to_write(const char* p) { asm volatile("prefetchw (%0)" : : "r"(p)); }
 
   /// rows[0..15] are 16 vectors of 16; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {
