@@ -5,7 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const GroupNormSiluVariant kGroupNormSiluAvx2 = {group_norm_silu_functions<Avx2, float>(),
-                                                 group_norm_silu_functions<Avx2, Half>()};
+const GroupNormSiluVariant kGroupNormSiluAvx2 = group_norm_silu_variant<Avx2>();
 
 }  // namespace mobilevd::kernels

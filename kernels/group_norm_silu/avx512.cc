@@ -5,7 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const GroupNormSiluVariant kGroupNormSiluAvx512 = {group_norm_silu_functions<Avx512, float>(),
-                                                   group_norm_silu_functions<Avx512, Half>()};
+const GroupNormSiluVariant kGroupNormSiluAvx512 = group_norm_silu_variant<Avx512>();
 
 }  // namespace mobilevd::kernels

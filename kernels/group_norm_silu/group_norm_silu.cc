@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "dispatch/arguments.h"
 #include "dispatch/variants.h"
@@ -20,16 +21,6 @@ constexpr Variants<GroupNormSiluVariant> kVariants = {
     nullptr,
     MOBILEVD_IF_NEON(&kGroupNormSiluNeon),
 };
-
-template <typename T>
-const GroupNormSiluFunctions<T>& functions() {
-  const GroupNormSiluVariant& chosen = kVariants.chosen();
-  if constexpr (sizeof(T) == sizeof(float)) {
-    return chosen.f32;
-  } else {
-    return chosen.f16;
-  }
-}
 
 template <typename T, typename P>
 Status run(const T* x, const P* weight, const P* bias, T* out, const GroupNormSiluShape& s,
@@ -62,7 +53,17 @@ Status run(const T* x, const P* weight, const P* bias, T* out, const GroupNormSi
   if (overlap(out, bytes, weight, param_bytes) || overlap(out, bytes, bias, param_bytes)) {
     return invalid_argument("group_norm_silu: out must not overlap weight or bias");
   }
-  GroupNormSiluCall<T, P>(x, weight, bias, out, s, eps, silu, functions<T>()).run(parallel_for);
+  const GroupNormSiluVariant& v = kVariants.chosen();
+  const auto of = [](auto type, const auto& f32, const auto& f16) -> const auto& {
+    if constexpr (std::is_same_v<decltype(type), float>) {
+      return f32;
+    } else {
+      return f16;
+    }
+  };
+  GroupNormSiluCall<T, P>(x, weight, bias, out, s, eps, silu, of(T(), v.f32, v.f16),
+                          of(P(), v.coefficients_f32, v.coefficients_f16))
+      .run(parallel_for);
   return ok_status();
 }
 

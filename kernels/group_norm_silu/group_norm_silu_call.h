@@ -29,21 +29,18 @@ constexpr std::int64_t kNearBytes = 4096;
 constexpr std::int64_t kChunkBytes = std::int64_t{256} << 10;
 /// Channels with coefficients on the stack.
 constexpr std::int64_t kTile = 2560;
+constexpr std::int64_t kMaxLanes = 16;
 
 float widen(float x) { return x; }
 float widen(Half x) { return half_to_float(x); }
-
-/// A group's statistics, ready for float32: mean + rest is the mean in float64.
-struct Statistics {
-  float mean, rest, rstd;
-};
 
 /// One call, arguments checked; P is the type of weight and bias.
 template <typename T, typename P>
 class GroupNormSiluCall {
  public:
   GroupNormSiluCall(const T* x, const P* weight, const P* bias, T* out, const GroupNormSiluShape& s,
-                    float eps, bool silu, const GroupNormSiluFunctions<T>& functions)
+                    float eps, bool silu, const GroupNormSiluFunctions<T>& functions,
+                    GroupNormCoefficients<P> coefficients)
       : x_(x),
         weight_(weight),
         bias_(bias),
@@ -55,7 +52,8 @@ class GroupNormSiluCall {
         eps_(eps),
         silu_(silu),
         plan_(make_plan(s, sizeof(T))),
-        run_(functions) {
+        run_(functions),
+        coefficients_(coefficients) {
     // Whole lines only: half a line past the caches costs more than it saves. In place, the lines
     // are in a cache already.
     const std::int64_t line = 64 / sizeof(T);
@@ -94,7 +92,7 @@ class GroupNormSiluCall {
         const std::int64_t first = u % blocks * plan_.block_groups;
         const int groups = groups_of(first);
         Moments moments[kMaxBlockGroups];
-        Statistics statistics[kMaxBlockGroups];
+        GroupStatistics statistics[kMaxBlockGroups];
         measure(x_ + at(u), 0, s_.positions, groups, moments);
         prepare(x_ + at(u), groups, moments, statistics);
         normalise(u / blocks, first, groups, statistics, 0, s_.positions,
@@ -119,7 +117,7 @@ class GroupNormSiluCall {
         for (std::size_t i = 1; i < plan_.parts; ++i) {
           for (int g = 0; g < groups; ++g) part[0][g] = combine(part[0][g], part[i][g]);
         }
-        Statistics statistics[kMaxBlockGroups];
+        GroupStatistics statistics[kMaxBlockGroups];
         prepare(block, groups, part[0], statistics);
         parallel_for(plan_.parts, 1, [&](std::size_t begin, std::size_t end) {
           for (std::size_t i = begin; i < end; ++i) {
@@ -152,7 +150,8 @@ class GroupNormSiluCall {
     }
   }
 
-  void prepare(const T* block, int groups, const Moments* moments, Statistics* statistics) const {
+  void prepare(const T* block, int groups, const Moments* moments,
+               GroupStatistics* statistics) const {
     for (int g = 0; g < groups; ++g) {
       Moments m = moments[g];
       if (!std::isfinite(m.mean) || !std::isfinite(m.m2)) m = exact_moments(block, g);
@@ -179,26 +178,28 @@ class GroupNormSiluCall {
     return {count, mean, sum([&](double v) { return (v - mean) * (v - mean); })};
   }
 
-  /// Coefficients of `count` channels from `first` on, in tiles of the sample's groups.
+  /// Of `count` channels from `first` on, to arrays of kTile channels and a vector more.
   void coefficients(std::int64_t first, std::int64_t count, std::int64_t first_group,
-                    const Statistics* statistics, float* mean, float* scale, float* shift) const {
+                    const GroupStatistics* statistics, float* mean, float* scale,
+                    float* shift) const {
+    const auto from = [](const P* p, std::int64_t i) { return p == nullptr ? p : p + i; };
     for (std::int64_t i = 0; i < count;) {
-      const std::int64_t g = (first + i) / group_;
-      const Statistics& s = statistics[g - first_group];
-      for (const std::int64_t end = std::min(count, (g + 1) * group_ - first); i < end; ++i) {
-        mean[i] = s.mean;
-        scale[i] = weight_ == nullptr ? s.rstd : widen(weight_[first + i]) * s.rstd;
-        shift[i] = (bias_ == nullptr ? 0.0f : widen(bias_[first + i])) - s.rest * scale[i];
-      }
+      const std::int64_t c = first + i, g = c / group_;
+      const std::int64_t n = std::min(count - i, (g + 1) * group_ - c);
+      coefficients_(from(weight_, c), from(bias_, c), n, statistics[g - first_group], mean + i,
+                    scale + i, shift + i);
+      i += n;
     }
   }
 
   /// The positions [begin, end) of a block, chunk by chunk from the last to the first: what the
   /// sums read last is still in the cache. `next` is the distance to the block that is next, or 0.
-  void normalise(std::int64_t n, std::int64_t first_group, int groups, const Statistics* statistics,
-                 std::int64_t begin, std::int64_t end, std::int64_t next) const {
+  void normalise(std::int64_t n, std::int64_t first_group, int groups,
+                 const GroupStatistics* statistics, std::int64_t begin, std::int64_t end,
+                 std::int64_t next) const {
     constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
-    alignas(64) float mean[kTile], scale[kTile], shift[kTile];
+    constexpr std::int64_t kPadded = kTile + kMaxLanes;
+    alignas(64) float mean[kPadded], scale[kPadded], shift[kPadded];
     const std::int64_t last = (first_group + groups) * group_;
     for (std::int64_t c = first_group * group_; c < last; c += kTile) {
       const std::int64_t count = std::min(kTile, last - c);
@@ -240,6 +241,7 @@ class GroupNormSiluCall {
   bool stream_;
   const GroupNormSiluPlan plan_;
   const GroupNormSiluFunctions<T> run_;
+  const GroupNormCoefficients<P> coefficients_;
 };
 
 }  // namespace

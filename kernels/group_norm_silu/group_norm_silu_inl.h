@@ -13,12 +13,13 @@ namespace {
 
 /// The second pass, written once for every ISA D (simd/): (x - mean) * scale + shift, not
 /// x * scale + shift', which would cancel where the mean is large. It goes line by line: one
-/// prefetch each.
+/// prefetch each. (Prefetches past the arrays' ends are harmless.)
 template <typename D, typename T>
 class GroupNormSiluKernel {
   using Vec = typename D::Vec;
   static constexpr int kLanes = D::kLanes;
   static constexpr std::ptrdiff_t kLine = 64 / sizeof(T);
+  static constexpr std::ptrdiff_t kWriteAhead = 1024;  ///< bytes
 
  public:
   static void normalise_rows(const GroupNormSiluRectangle<T>& t) {
@@ -58,7 +59,15 @@ class GroupNormSiluKernel {
     }
   }
 
-  static void prefetch(const T* x) { D::prefetch(reinterpret_cast<const char*>(x)); }
+  /// The line of out a little further on, too: a store waits for its line to be fetched, and few
+  /// fetches of that kind are under way at a time.
+  template <typename Stream>
+  static void prefetch(const T* x, const T* out) {
+    D::prefetch(reinterpret_cast<const char*>(x));
+    if constexpr (!Stream::value) {
+      D::prefetch_to_write(reinterpret_cast<const char*>(out) + kWriteAhead);
+    }
+  }
 
   template <typename Silu, typename Stream>
   [[gnu::noinline]] static void rows(const GroupNormSiluRectangle<T>& t) {
@@ -70,7 +79,7 @@ class GroupNormSiluKernel {
                 shift = D::broadcast(t.shift + r);
       std::ptrdiff_t i = 0;
       for (; i + kLine <= width; i += kLine) {
-        prefetch(x + i + ahead);
+        prefetch<Stream>(x + i + ahead, out + i);
 #pragma GCC unroll 8
         for (int v = 0; v < kLine; v += kLanes) {
           put<Stream>(out + i + v, finish<Silu>(D::load(x + i + v), mean, scale, shift));
@@ -99,7 +108,7 @@ class GroupNormSiluKernel {
     for (std::ptrdiff_t r = 0; r < t.rows; ++r, x += t.row, out += t.row) {
       std::ptrdiff_t i = 0;
       for (; i + kLine <= width; i += kLine) {
-        prefetch(x + i + ahead);
+        prefetch<Stream>(x + i + ahead, out + i);
 #pragma GCC unroll 8
         for (int v = 0; v < kLine; v += kLanes) {
           put<Stream>(out + i + v, at(i + v, D::load(x + i + v)));
@@ -115,11 +124,34 @@ class GroupNormSiluKernel {
   }
 };
 
+template <typename D, typename P>
+void group_norm_coefficients(const P* weight, const P* bias, std::ptrdiff_t count,
+                             const GroupStatistics& group, float* mean, float* scale,
+                             float* shift) {
+  const auto means = D::set(group.mean), rstd = D::set(group.rstd), less = D::set(-group.rest);
+  const auto load = [&](const P* p, std::ptrdiff_t i) {
+    const std::ptrdiff_t left = count - i;
+    return left >= D::kLanes ? D::load(p + i) : D::load_partial(p + i, static_cast<int>(left));
+  };
+  for (std::ptrdiff_t i = 0; i < count; i += D::kLanes) {
+    const auto scales = weight == nullptr ? rstd : D::mul(load(weight, i), rstd);
+    D::store(mean + i, means);
+    D::store(scale + i, scales);
+    D::store(shift + i, D::fma(less, scales, bias == nullptr ? D::zero() : load(bias, i)));
+  }
+}
+
 template <typename D, typename T>
 constexpr GroupNormSiluFunctions<T> group_norm_silu_functions() {
   using Kernel = GroupNormSiluKernel<D, T>;
   return {GroupMoments<D, T>::moments, GroupMoments<D, T>::column_moments, Kernel::normalise_rows,
           Kernel::normalise_columns};
+}
+
+template <typename D>
+constexpr GroupNormSiluVariant group_norm_silu_variant() {
+  return {group_norm_silu_functions<D, float>(), group_norm_silu_functions<D, Half>(),
+          group_norm_coefficients<D, float>, group_norm_coefficients<D, Half>};
 }
 
 }  // namespace

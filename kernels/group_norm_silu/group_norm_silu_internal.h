@@ -7,6 +7,13 @@
 
 namespace mobilevd::kernels {
 
+/// A group's statistics, ready for float32: mean + rest is the mean in float64.
+struct GroupStatistics {
+  float mean;
+  float rest;
+  float rstd;
+};
+
 /// A rectangle of x to normalise: out = (x - mean) * scale + shift, then SiLU, with coefficients
 /// per row (channels first: a row is a channel's positions) or per column (channels last).
 template <typename T>
@@ -36,9 +43,18 @@ struct GroupNormSiluFunctions {
   void (*normalise_columns)(const GroupNormSiluRectangle<T>&);
 };
 
+/// Coefficients of `count` channels of one group, to arrays that end with whole vectors: mean,
+/// scale = weight * rstd, shift = bias - rest * scale. Null weight: 1; null bias: 0.
+template <typename P>
+using GroupNormCoefficients = void (*)(const P* weight, const P* bias, std::ptrdiff_t count,
+                                       const GroupStatistics& group, float* mean, float* scale,
+                                       float* shift);
+
 struct GroupNormSiluVariant {
   GroupNormSiluFunctions<float> f32;
   GroupNormSiluFunctions<Half> f16;
+  GroupNormCoefficients<float> coefficients_f32;
+  GroupNormCoefficients<Half> coefficients_f16;
 };
 
 extern const GroupNormSiluVariant kGroupNormSiluScalar;

@@ -5,7 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const GroupNormSiluVariant kGroupNormSiluNeon = {group_norm_silu_functions<Neon, float>(),
-                                                 group_norm_silu_functions<Neon, Half>()};
+const GroupNormSiluVariant kGroupNormSiluNeon = group_norm_silu_variant<Neon>();
 
 }  // namespace mobilevd::kernels

@@ -58,6 +58,16 @@ void normalise(const GroupNormSiluRectangle<T>& t) {
   }
 }
 
+template <typename P>
+void coefficients(const P* weight, const P* bias, std::ptrdiff_t count,
+                  const GroupStatistics& group, float* mean, float* scale, float* shift) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    mean[i] = group.mean;
+    scale[i] = weight == nullptr ? group.rstd : widen(weight[i]) * group.rstd;
+    shift[i] = (bias == nullptr ? 0.0f : widen(bias[i])) - group.rest * scale[i];
+  }
+}
+
 template <typename T>
 constexpr GroupNormSiluFunctions<T> functions() {
   return {moments<T>, column_moments<T>, normalise<T, true>, normalise<T, false>};
@@ -65,6 +75,7 @@ constexpr GroupNormSiluFunctions<T> functions() {
 
 }  // namespace
 
-const GroupNormSiluVariant kGroupNormSiluScalar = {functions<float>(), functions<Half>()};
+const GroupNormSiluVariant kGroupNormSiluScalar = {functions<float>(), functions<Half>(),
+                                                   coefficients<float>, coefficients<Half>};
 
 }  // namespace mobilevd::kernels

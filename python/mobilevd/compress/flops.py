@@ -120,6 +120,12 @@ def spatial_attention_flops(
     return 2 * q_shape[0] * q_shape[1] * k_shape[1] * (q_shape[2] + v_shape[2])
 
 
+@register_flop_formula(torch.ops.mobilevd.group_norm_silu)
+def group_norm_silu_flops(*args: Any, **kwargs: Any) -> int:
+    """None, as torch counts for GroupNorm and SiLU: only matrix products are counted."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Cost:
     """One evaluation at batch 1."""

@@ -104,6 +104,14 @@ def test_packed_temporal_block_counts_its_projections_and_attention(precision):
     assert counter.get_total_flops() == products + 2 * rows * 7 * heads * (d_qk + d_v)
 
 
+def test_group_norm_counts_nothing_fused_or_not():
+    x = torch.empty(2, 8, 5, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        torch.nn.functional.silu(torch.nn.functional.group_norm(x, 4))
+        torch.ops.mobilevd.group_norm_silu(x, None, None, 4, 1e-5)
+    assert counter.get_total_flops() == 0
+
+
 def test_peak_of_live_tensors():
     with torch.device("meta"), torch.no_grad():
         weight = torch.empty(10, 10)
