@@ -18,8 +18,8 @@ inline T larger(T a, T b) {
   return a < b ? b : a;
 }
 
-/// Calls `fn(std::integral_constant<int, i>)` for i = 0 .. n-1, unrolled before the optimiser looks:
-/// where GCC unrolls a loop too late, an array of registers indexed in it stays in memory.
+/// Calls `fn(std::integral_constant<int, i>)` for i = 0 .. n-1, unrolled before the optimiser
+/// looks: where GCC unrolls a loop too late, an array of registers indexed in it stays in memory.
 template <typename Fn, int... i>
 [[gnu::always_inline]] inline void for_each_index(Fn&& fn, std::integer_sequence<int, i...>) {
   (fn(std::integral_constant<int, i>()), ...);
