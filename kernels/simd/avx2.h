@@ -73,8 +73,8 @@ struct Avx2 {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
   }
 
-  static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
-  static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  [[gnu::always_inline]] static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  [[gnu::always_inline]] static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
   /// rows[0..7] are 8 vectors of 8; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {

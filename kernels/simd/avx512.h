@@ -70,8 +70,8 @@ struct Avx512 {
   }
   static float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 
-  static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
-  static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  [[gnu::always_inline]] static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+  [[gnu::always_inline]] static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
   /// rows[0..15] are 16 vectors of 16; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {
