@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+
+#include "gemm/panels.h"
+#include "mobilevd/kernels/half.h"
+#include "mobilevd/kernels/linear.h"
+
+namespace mobilevd::kernels {
+
+/// Most inputs that are summed in one pass: what a tile packs of its rows at a time. Shorter sums
+/// are more accurate, too. Part of the result's bits, hence the same for every ISA and cut.
+constexpr std::ptrdiff_t kLinearDepth = 640;
+
+/// Passes over the inputs, in even shares of linear_depth().
+constexpr std::ptrdiff_t linear_passes(std::ptrdiff_t k) {
+  return k <= kLinearDepth ? 1 : (k + kLinearDepth - 1) / kLinearDepth;
+}
+constexpr std::ptrdiff_t linear_depth(std::ptrdiff_t k) {
+  const std::ptrdiff_t passes = linear_passes(k);
+  return (k + passes - 1) / passes;
+}
+
+/// Panels are worked on in pairs, groups: what AVX-512 holds in registers; a value and its gate.
+constexpr std::ptrdiff_t kGroupColumns = 2 * kPanelColumns;
+
+/// One call. Null bias and residual mean none.
+template <typename T, typename W>
+struct LinearTask {
+  const T* x;
+  const W* weight;
+  const float* bias;
+  const T* residual;
+  T* out;
+  std::ptrdiff_t rows;
+  std::ptrdiff_t k;
+  std::ptrdiff_t columns;  ///< of out
+  std::ptrdiff_t panels;
+  Activation activation;
+  bool stream;  ///< store past the caches (a hint; out's rows are then 64-byte aligned)
+};
+
+/// A part of out: rows [row, row + rows), groups [group, group + groups).
+struct LinearTile {
+  std::ptrdiff_t row, rows;
+  std::ptrdiff_t group, groups;
+};
+
+/// Computes one tile with linear_scratch() floats of scratch, 64-byte aligned. `packed`: the
+/// scratch holds these rows from the call before (only where there is one pass).
+template <typename T, typename W>
+using LinearFn = void (*)(const LinearTask<T, W>&, const LinearTile&, bool packed, float* scratch);
+
+/// What each ISA's translation unit offers.
+struct LinearVariant {
+  int block_rows;              ///< tiles are multiples of it, but for the last
+  std::ptrdiff_t tile_floats;  ///< packed rows of a tile: what the second-level cache holds easily
+  LinearFn<float, float> f32_w32;
+  LinearFn<float, Half> f32_w16;
+  LinearFn<Half, float> f16_w32;
+  LinearFn<Half, Half> f16_w16;
+};
+
+/// The packed rows of a tile, and all of its scratch: with several passes its sums as well.
+constexpr std::ptrdiff_t linear_packed_floats(int block_rows, std::ptrdiff_t rows,
+                                              std::ptrdiff_t k) {
+  const std::ptrdiff_t whole = (rows + block_rows - 1) / block_rows * block_rows;
+  return (whole * linear_depth(k) + 16 + 15) / 16 * 16;  // pack_rows() writes past the end
+}
+constexpr std::ptrdiff_t linear_scratch(int block_rows, const LinearTile& tile, std::ptrdiff_t k) {
+  const std::ptrdiff_t whole = (tile.rows + block_rows - 1) / block_rows * block_rows;
+  return linear_packed_floats(block_rows, tile.rows, k) +
+         (linear_passes(k) > 1 ? whole * tile.groups * kGroupColumns : 0);
+}
+
+extern const LinearVariant kLinearScalar;
+extern const LinearVariant kLinearAvx2;
+extern const LinearVariant kLinearAvx512;
+extern const LinearVariant kLinearNeon;
+
+}  // namespace mobilevd::kernels
