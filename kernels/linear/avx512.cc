@@ -5,6 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const LinearVariant kLinearAvx512 = linear_variant<Avx512>(128 * 1024);
+const LinearVariant kLinearAvx512 = linear_variant<Avx512>(160 * 1024);
 
 }  // namespace mobilevd::kernels

@@ -25,7 +25,7 @@ constexpr std::ptrdiff_t kMostBlocks = 16;
 
 /// Tiles there should be, so that a few threads end together; and the fewest groups in one, since
 /// its rows are packed for it.
-constexpr std::ptrdiff_t kFewestTiles = 16;
+constexpr std::ptrdiff_t kFewestTiles = 8;
 constexpr std::ptrdiff_t kFewestGroups = 5;
 
 constexpr Variants<LinearVariant> kVariants = {
@@ -83,8 +83,8 @@ void tile_in_pieces(LinearFn<T, W> fn, int block_rows, const LinearTask<T, W>& t
                     const LinearTile& tile) {
   constexpr int kWidestBlock = 14;
   constexpr LinearTile kPiece{0, kWidestBlock, 0, 1};
-  // One pass more than kLinearDepth has the deepest passes and sums.
-  alignas(64) float scratch[linear_scratch(kWidestBlock, kPiece, 2 * kLinearDepth)];
+  // Two passes of the largest size need the most.
+  alignas(64) float scratch[linear_scratch(kWidestBlock, kPiece, 2 * kPassInputs)];
   const std::ptrdiff_t end = tile.row + tile.rows;
   for (std::ptrdiff_t row = tile.row; row < end; row += block_rows) {
     const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(block_rows, end - row);

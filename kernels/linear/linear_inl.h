@@ -116,14 +116,24 @@ class LinearKernel {
   void multiply(int rows, const float* a, const W* weight, bool single, std::ptrdiff_t count,
                 StoreSums<D> store) {
     const std::ptrdiff_t panel_stride = t_.k * kPanelColumns;
-    if (kPanels == 2 && !single) {
-      gemm_rows<D, kPanels>(rows, a, weight, panel_stride, count, store, side_);
-      return;
-    }
-    gemm_rows<D, 1>(rows, a, weight, panel_stride, count, store, side_);
-    if (single) return;
-    store.to += kPanelColumns;
-    gemm_rows<D, 1>(rows, a, weight + panel_stride, panel_stride, count, store, side_);
+    const std::ptrdiff_t share = share_size(count, kSumInputs);
+    std::ptrdiff_t first = 0;
+    do {  // once even without inputs
+      const std::ptrdiff_t inputs = smaller(share, count - first);
+      if (kPanels == 2 && !single) {
+        gemm_rows<D, kPanels>(rows, a, weight, panel_stride, inputs, store, side_);
+      } else {
+        gemm_rows<D, 1>(rows, a, weight, panel_stride, inputs, store, side_);
+        if (!single) {
+          const StoreSums<D> second{store.to + kPanelColumns, store.add};
+          gemm_rows<D, 1>(rows, a, weight + panel_stride, panel_stride, inputs, second, side_);
+        }
+      }
+      store.add = true;
+      a += inputs * kRows;
+      weight += inputs * kPanelColumns;
+      first += inputs;
+    } while (first < count);
   }
 
   void fetch_residual(std::ptrdiff_t row, int rows, std::ptrdiff_t column) {

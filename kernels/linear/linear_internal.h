@@ -8,18 +8,22 @@
 
 namespace mobilevd::kernels {
 
-/// Most inputs that are summed in one pass: what a tile packs of its rows at a time. Shorter sums
-/// are more accurate, too. Part of the result's bits, hence the same for every ISA and cut.
-constexpr std::ptrdiff_t kLinearDepth = 640;
+/// `total` in the fewest even shares of at most `most`: how many, at least one, and how large.
+constexpr std::ptrdiff_t share_count(std::ptrdiff_t total, std::ptrdiff_t most) {
+  return total <= most ? 1 : (total + most - 1) / most;
+}
+constexpr std::ptrdiff_t share_size(std::ptrdiff_t total, std::ptrdiff_t most) {
+  const std::ptrdiff_t count = share_count(total, most);
+  return (total + count - 1) / count;
+}
 
-/// Passes over the inputs, in even shares of linear_depth().
-constexpr std::ptrdiff_t linear_passes(std::ptrdiff_t k) {
-  return k <= kLinearDepth ? 1 : (k + kLinearDepth - 1) / kLinearDepth;
-}
-constexpr std::ptrdiff_t linear_depth(std::ptrdiff_t k) {
-  const std::ptrdiff_t passes = linear_passes(k);
-  return (k + passes - 1) / passes;
-}
+/// A pass over the inputs: what a tile packs of its rows at a time. Within it sums run over a share
+/// of the inputs, then are added up: shorter sums are more accurate. Both are part of the result's
+/// bits, hence the same for every ISA and cut.
+constexpr std::ptrdiff_t kPassInputs = 1280;
+constexpr std::ptrdiff_t kSumInputs = 384;
+constexpr std::ptrdiff_t linear_passes(std::ptrdiff_t k) { return share_count(k, kPassInputs); }
+constexpr std::ptrdiff_t linear_depth(std::ptrdiff_t k) { return share_size(k, kPassInputs); }
 
 /// Panels are worked on in pairs, groups: what AVX-512 holds in registers; a value and its gate.
 constexpr std::ptrdiff_t kGroupColumns = 2 * kPanelColumns;

@@ -5,6 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const LinearVariant kLinearNeon = linear_variant<Neon>(32 * 1024);
+const LinearVariant kLinearNeon = linear_variant<Neon>(64 * 1024);
 
 }  // namespace mobilevd::kernels

@@ -21,19 +21,23 @@ float silu(float x) {
   return x * ((std::signbit(x) ? e : 1.0f) / (1.0f + e));
 }
 
-/// sums[c] = <x, output c of the panel>, pass by pass.
+/// sums[c] = <x, output c of the panel>, in the shares of linear_internal.h.
 template <typename T, typename W>
 void multiply(const T* x, const W* panel, std::ptrdiff_t k, float (&sums)[kPanelColumns]) {
   const std::ptrdiff_t depth = linear_depth(k);
   std::fill(sums, sums + kPanelColumns, 0.0f);
-  for (std::ptrdiff_t first = 0; first < k; first += depth) {
-    float part[kPanelColumns] = {};
-    for (std::ptrdiff_t i = first; i < std::min(first + depth, k); ++i) {
-      const float element = widen(x[i]);
-      const W* weight = panel + i * kPanelColumns;
-      for (int c = 0; c < kPanelColumns; ++c) part[c] += element * widen(weight[c]);
+  for (std::ptrdiff_t pass = 0; pass < k; pass += depth) {
+    const std::ptrdiff_t end = std::min(pass + depth, k);
+    const std::ptrdiff_t share = share_size(end - pass, kSumInputs);
+    for (std::ptrdiff_t first = pass; first < end; first += share) {
+      float part[kPanelColumns] = {};
+      for (std::ptrdiff_t i = first; i < std::min(first + share, end); ++i) {
+        const float element = widen(x[i]);
+        const W* weight = panel + i * kPanelColumns;
+        for (int c = 0; c < kPanelColumns; ++c) part[c] += element * widen(weight[c]);
+      }
+      for (int c = 0; c < kPanelColumns; ++c) sums[c] += part[c];
     }
-    for (int c = 0; c < kPanelColumns; ++c) sums[c] += part[c];
   }
 }
 
