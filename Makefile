@@ -13,6 +13,8 @@ JOBS ?= $(shell nproc)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# cmake, ctest and ninja come from pip.
+WITH_VENV := PATH="$(abspath $(BIN)):$$PATH"
 # Not the folder of a plain `pip install .`, which builds without tests.
 BUILD := build/make
 MINI := build/bundles/mini
@@ -23,10 +25,12 @@ EXPORT_SOURCES := python/mobilevd/presets.py \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test lint format bench bundle install clean
+.PHONY: help demo test test-packages test-python test-cpp test-sanitizers test-valgrind \
+  test-aarch64 lint format bench bundle install clean
 help:
 	@echo "make demo     photograph -> out/demo/clip.mp4, contact_sheet.png, result.json"
-	@echo "make test     lint, pytest, ctest"
+	@echo "make test     pytest, ctest, sanitizers, valgrind, ARM under qemu, lint; also one by one:"
+	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 lint"
 	@echo "make bench    the kernels against their peers"
 	@echo "make bundle   export the shipped mini to $(MINI)"
 	@echo "make format   ruff and clang-format, in place"
@@ -56,7 +60,7 @@ $(VENV)/.requirements: $(VENV)/.torch pyproject.toml
 
 # Editable: Python sources are used where they are; C++ is built in build/ and reused.
 $(VENV)/.built: $(VENV)/.requirements $(CPP_SOURCES)
-	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PATH="$(abspath $(BIN)):$$PATH" \
+	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(WITH_VENV) \
 	  $(PIP) install --no-build-isolation --no-deps -e . -Cbuild-dir=$(BUILD) -Ccmake.define.MOBILEVD_TESTS=ON
 	@touch $@
 
@@ -92,10 +96,48 @@ format: $(VENV)/.requirements
 	$(BIN)/ruff format -q .
 	$(BIN)/clang-format -i $(CPP_FORMATTED)
 
-test: $(MINI)/bundle.json
+# Everything that is checked; each part is a target of its own. What it needs beyond `make demo` is
+# looked for first.
+TESTS := test-python test-cpp test-sanitizers test-valgrind test-aarch64
+test: test-packages $(TESTS) lint
+
+test-packages:
+	@missing=; need() { command -v $$1 >/dev/null || [ -e $$1 ] || missing="$$missing $$2"; }; \
+	need valgrind valgrind; need pkg-config pkg-config; need /usr/src/googletest googletest; \
+	need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu; need qemu-aarch64-static qemu-user-static; \
+	[ -z "$$missing" ] || { echo "make test needs: apt-get install$$missing" \
+	  "(without: make test-python test-cpp test-sanitizers lint)" >&2; exit 1; }
+
+test-python: $(MINI)/bundle.json
 	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest
-	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS)
-	$(MAKE) --no-print-directory lint
+
+CTEST = $(WITH_VENV) ctest --output-on-failure --no-tests=error -j $(JOBS)
+test-cpp: $(VENV)/.built
+	$(CTEST) --test-dir $(BUILD)
+
+# The thread sanitizer of GCC 12 does not know the address layouts of newer Linux kernels, hence
+# setarch -R where it is allowed.
+test-sanitizers: $(VENV)/.requirements
+	$(WITH_VENV) cmake --preset asan >/dev/null
+	$(WITH_VENV) cmake --build --preset asan -j $(JOBS)
+	$(CTEST) --preset asan
+	$(WITH_VENV) cmake --preset tsan >/dev/null
+	$(WITH_VENV) cmake --build --preset tsan -j $(JOBS)
+	$(WITH_VENV) $$(setarch -R true 2>/dev/null && echo setarch -R) ctest --preset tsan -j $(JOBS)
+
+# The kernels alone, as their own project: installed and used by the example, and under valgrind.
+test-valgrind: test-packages $(VENV)/.requirements
+	$(WITH_VENV) cmake -S kernels -B build/kernels -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DMOBILEVD_KERNELS_TESTS=ON -DMOBILEVD_KERNELS_VALGRIND=ON >/dev/null
+	$(WITH_VENV) cmake --build build/kernels -j $(JOBS)
+	$(CTEST) --test-dir build/kernels -R '^kernels_'
+
+# The ARM variants, each on an emulated CPU that has nothing better.
+test-aarch64: test-packages $(VENV)/.requirements
+	$(WITH_VENV) cmake -S kernels -B build/kernels-aarch64 -G Ninja \
+	  --toolchain $(abspath cmake/aarch64-linux-gnu.cmake) -DMOBILEVD_KERNELS_TESTS=ON >/dev/null
+	$(WITH_VENV) cmake --build build/kernels-aarch64 -j $(JOBS)
+	$(CTEST) --test-dir build/kernels-aarch64
 
 # Passive: torch's OpenMP threads would otherwise spin on the cores of whoever is measured next.
 bench: $(VENV)/.built

@@ -1,5 +1,5 @@
 # Cross build for 64-bit ARM Linux with Debian's g++-aarch64-linux-gnu; tests run under
-# qemu-user-static. MOBILEVD_QEMU_CPU picks the CPU that is emulated.
+# qemu-user-static; QEMU_CPU in the environment picks the CPU that is emulated.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

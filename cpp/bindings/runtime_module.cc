@@ -192,11 +192,13 @@ PYBIND11_MODULE(_runtime, m) {
   m.attr("executorch_version") = mobilevd::kExecutorchVersion;
 
   // Bad data is an Error, a bad argument a UsageError, a callback that said stop Cancelled.
+  // UsageError is Python's own, so that one `except` serves what either language refuses.
   static const py::handle data_error =
       py::exception<Error>(m, "Error", PyExc_RuntimeError).release();
   static const py::handle cancelled = py::exception<void>(m, "Cancelled", data_error).release();
   static const py::handle usage_error =
-      py::exception<void>(m, "UsageError", PyExc_ValueError).release();
+      py::module_::import("mobilevd.errors").attr("UsageError").cast<py::object>().release();
+  m.attr("UsageError") = usage_error;
   py::register_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);

@@ -20,4 +20,7 @@ inline constexpr auto executorch_parallel_for = [](std::size_t n, std::size_t gr
                                       grain == 0 ? 1 : static_cast<int64_t>(grain), range);
 };
 
+/// Threads that executorch_parallel_for uses, for kernels that are told in how many lanes to cut.
+int executorch_lanes();
+
 }  // namespace mobilevd::ops

@@ -26,6 +26,17 @@ TEST(Dispatch, ScalarIsAlwaysThere) {
   EXPECT_EQ(isas[0], Isa::kScalar);
 }
 
+/// MOBILEVD_EXPECT_ISA: what the CPU must get, set by tests that choose the CPU (testing/).
+TEST(Dispatch, BestIsaIsChosenUnlessOneIsForced) {
+  if (std::getenv("MOBILEVD_ISA") != nullptr) GTEST_SKIP() << "MOBILEVD_ISA is set";
+  std::size_t count = 0;
+  const Isa* isas = available_isas(&count);
+  EXPECT_STREQ(isa_name(isa()), isa_name(isas[count - 1]));
+  if (const char* expected = std::getenv("MOBILEVD_EXPECT_ISA")) {
+    EXPECT_STREQ(isa_name(isa()), expected) << "available: " << list_of_isas();
+  }
+}
+
 TEST(Dispatch, EveryAvailableIsaCanBeForced) {
   const Isa before = isa();
   std::size_t count = 0;

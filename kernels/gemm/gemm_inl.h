@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -90,18 +91,16 @@ template <typename D, int kVecs, int... kRow>
   (one_row(std::integral_constant<int, kRow>()), ...);
 }
 
-/// What a block does beside its multiplications: nothing.
+/// What a block does beside its multiplications, every kColumns columns: nothing.
 struct NoSideWork {
+  static constexpr std::ptrdiff_t kColumns = PTRDIFF_MAX;
   template <typename D>
   void step() {}
 };
 
-/// Columns between two steps of side work.
-constexpr int kSideColumns = 16;
-
 /// One block: kRows rows of packed A times kPanels panels of B, `panel_stride` elements apart.
-/// `side.step<D>()` is called every kSideColumns columns. Memory traffic belongs there, a few lines
-/// at a time.
+/// `side.step<D>()` is called every Side::kColumns columns: memory traffic belongs there, a few
+/// lines at a time.
 template <typename D, int kRows, int kPanels, typename W, typename Epilogue, typename Side>
 [[gnu::noinline]] void gemm_block(const float* a, const W* b, std::ptrdiff_t panel_stride,
                                   std::ptrdiff_t k, const Epilogue& epilogue, Side& side) {
@@ -114,9 +113,9 @@ template <typename D, int kRows, int kPanels, typename W, typename Epilogue, typ
   }
   while (k > 0) {
     side.template step<D>();
-    const int columns = k < kSideColumns ? static_cast<int>(k) : kSideColumns;
+    const std::ptrdiff_t columns = k < Side::kColumns ? k : Side::kColumns;
     k -= columns;
-    for (int c = 0; c < columns; ++c) {
+    for (std::ptrdiff_t c = 0; c < columns; ++c) {
       typename D::Vec column[kVecs];
 #pragma GCC unroll 16
       for (int v = 0; v < kVecs; ++v) {

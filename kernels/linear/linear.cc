@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <type_traits>
 
+#include "dispatch/arguments.h"
 #include "dispatch/variants.h"
-#include "gemm/thread_scratch.h"
+#include "gemm/lane_cut.h"
 #include "linear/linear_internal.h"
 
 namespace mobilevd::kernels {
@@ -18,14 +17,14 @@ namespace {
 constexpr std::int64_t kStreamBytes = std::int64_t{8} << 20;
 
 /// About 20 microseconds of arithmetic: less is not worth waking a thread.
-constexpr std::ptrdiff_t kGrainFlops = 1'000'000;
+constexpr double kLaneFlops = 1e6;
 
 /// Blocks of a tile, at most: more would spare no memory traffic that matters.
 constexpr std::ptrdiff_t kMostBlocks = 16;
 
-/// Tiles there should be, so that a few threads end together; and the fewest groups in one, since
-/// its rows are packed for it.
-constexpr std::ptrdiff_t kFewestTiles = 8;
+/// Where there are several lanes: tiles for each, so that they end together, but so many groups in
+/// a tile at least, since its rows may be packed for it alone.
+constexpr std::ptrdiff_t kTilesPerLane = 4;
 constexpr std::ptrdiff_t kFewestGroups = 5;
 
 constexpr Variants<LinearVariant> kVariants = {
@@ -33,43 +32,48 @@ constexpr Variants<LinearVariant> kVariants = {
     nullptr,        MOBILEVD_IF_NEON(&kLinearNeon),
 };
 
-template <typename T, typename W>
-LinearFn<T, W> function_of(const LinearVariant& variant) {
-  constexpr bool kFloatX = std::is_same_v<T, float>, kFloatWeight = std::is_same_v<W, float>;
-  if constexpr (kFloatX && kFloatWeight) return variant.f32_w32;
-  if constexpr (kFloatX && !kFloatWeight) return variant.f32_w16;
-  if constexpr (!kFloatX && kFloatWeight) return variant.f16_w32;
-  if constexpr (!kFloatX && !kFloatWeight) return variant.f16_w16;
+LinearFn<float, float> function(const LinearVariant& v, const float*, const float*) {
+  return v.f32;
+}
+LinearFn<float, Half> function(const LinearVariant& v, const float*, const Half*) {
+  return v.f32_f16;
+}
+LinearFn<Half, Half> function(const LinearVariant& v, const Half*, const Half*) { return v.f16; }
+
+std::ptrdiff_t panels_of(std::int64_t out_features, Activation activation) {
+  return static_cast<std::ptrdiff_t>(ceil_div(out_features, kPanelColumns) *
+                                     (activation == Activation::kGeglu ? 2 : 1));
 }
 
-std::ptrdiff_t divide_up(std::ptrdiff_t a, std::ptrdiff_t b) { return (a + b - 1) / b; }
-
-/// How out is cut into tiles: a grid, whose tiles are worked on row by row of the grid.
+/// How out is cut into tiles: a grid, whose tiles are worked on row by row of the grid. The result
+/// does not depend on it.
 struct Grid {
   std::ptrdiff_t rows, groups;  ///< of the whole
   std::ptrdiff_t tile_rows, tile_groups;
   std::ptrdiff_t row_tiles, column_tiles;
 
-  Grid(std::ptrdiff_t rows, std::ptrdiff_t groups, std::ptrdiff_t k, const LinearVariant& v)
+  Grid(std::ptrdiff_t rows, std::ptrdiff_t groups, std::ptrdiff_t k, int lanes,
+       const LinearVariant& v)
       : rows(rows), groups(groups) {
-    const std::ptrdiff_t blocks = divide_up(rows, v.block_rows);
+    const std::ptrdiff_t blocks = ceil_div(rows, v.block_rows);
     const std::ptrdiff_t block_floats = std::max<std::ptrdiff_t>(1, linear_depth(k) * v.block_rows);
     const std::ptrdiff_t most =
         std::clamp<std::ptrdiff_t>(v.tile_floats / block_floats, 1, kMostBlocks);
-    tile_rows = divide_up(blocks, divide_up(blocks, most)) * v.block_rows;
-    row_tiles = divide_up(rows, tile_rows);
+    tile_rows = ceil_div(blocks, ceil_div(blocks, most)) * v.block_rows;
+    row_tiles = ceil_div(rows, tile_rows);
     std::ptrdiff_t tiles = 1;
-    if (row_tiles < kFewestTiles) {
-      tiles = std::min(divide_up(kFewestTiles, row_tiles), divide_up(groups, kFewestGroups));
+    if (lanes > 1 && row_tiles < kTilesPerLane * lanes) {
+      tiles = std::min(ceil_div(kTilesPerLane * lanes, row_tiles), ceil_div(groups, kFewestGroups));
     }
-    if (linear_passes(k) > 1) {  // the sums take as much scratch as the rows
+    if (linear_passes(k) > 1) {  // the sums take no more scratch than the rows
       const std::ptrdiff_t fit = v.tile_floats / (tile_rows * kGroupColumns);
-      tiles = std::max(tiles, divide_up(groups, std::max<std::ptrdiff_t>(1, fit)));
+      tiles = std::max<std::ptrdiff_t>(tiles, ceil_div(groups, std::max<std::ptrdiff_t>(1, fit)));
     }
-    tile_groups = divide_up(groups, tiles);
-    column_tiles = divide_up(groups, tile_groups);
+    tile_groups = ceil_div(groups, tiles);
+    column_tiles = ceil_div(groups, tile_groups);
   }
 
+  std::ptrdiff_t tiles() const { return row_tiles * column_tiles; }
   LinearTile tile(std::ptrdiff_t index) const {
     const std::ptrdiff_t row = index / column_tiles * tile_rows;
     const std::ptrdiff_t group = index % column_tiles * tile_groups;
@@ -77,53 +81,36 @@ struct Grid {
   }
 };
 
-/// A tile where there is no memory for its scratch: group by group of each block, on the stack.
-template <typename T, typename W>
-void tile_in_pieces(LinearFn<T, W> fn, int block_rows, const LinearTask<T, W>& task,
-                    const LinearTile& tile) {
-  constexpr int kWidestBlock = 14;
-  constexpr LinearTile kPiece{0, kWidestBlock, 0, 1};
-  // Two passes of the largest size need the most.
-  alignas(64) float scratch[linear_scratch(kWidestBlock, kPiece, 2 * kPassInputs)];
-  const std::ptrdiff_t end = tile.row + tile.rows;
-  for (std::ptrdiff_t row = tile.row; row < end; row += block_rows) {
-    const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(block_rows, end - row);
-    for (std::ptrdiff_t g = 0; g < tile.groups; ++g) {
-      fn(task, {row, rows, tile.group + g, 1}, false, scratch);
-    }
-  }
-}
-
-bool overlap(const void* a, std::int64_t a_bytes, const void* b, std::int64_t b_bytes) {
-  const auto x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
-  return x < y + static_cast<std::uintptr_t>(b_bytes) &&
-         y < x + static_cast<std::uintptr_t>(a_bytes);
-}
-
-template <typename T, typename W>
-Status check(const LinearTask<T, W>& t, const LinearShape& s) {
+Status check(const LinearShape& s, int lanes) {
   if (s.rows < 0) return invalid_argument("linear: rows must be >= 0");
   if (s.in_features < 0) return invalid_argument("linear: in_features must be >= 0");
   if (s.out_features < 0) return invalid_argument("linear: out_features must be >= 0");
-  if (t.activation < Activation::kNone || t.activation > Activation::kGeglu) {
-    return invalid_argument("linear: unknown activation");
-  }
-  if (s.rows == 0 || s.out_features == 0) return ok_status();
-
-  const std::int64_t weights = packed_linear_size(s, t.activation);
-  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 8;  // in bytes, too
-  if (weights < 0 || s.out_features > most / s.rows || s.in_features > most / s.rows) {
+  if (lanes < 1 || lanes > kMaxLanes) return invalid_argument("linear: lanes must be 1..1024");
+  std::int64_t bytes;
+  if (packed_linear_size(s, Activation::kGeglu) < 0 ||
+      !array_bytes({s.rows, s.in_features}, sizeof(float), &bytes) ||
+      !array_bytes({s.rows, s.out_features}, sizeof(float), &bytes)) {
     return invalid_argument("linear: sizes overflow 64 bits");
   }
+  return ok_status();
+}
+
+template <typename T, typename W>
+Status check(const LinearTask<T, W>& t, const LinearShape& s, const void* scratch) {
   if (t.out == nullptr || (s.in_features > 0 && (t.x == nullptr || t.weight == nullptr))) {
     return invalid_argument("linear: x, packed_weight and out must not be null");
   }
-  const std::int64_t out_bytes = s.rows * s.out_features * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t x_bytes = s.rows * s.in_features * static_cast<std::int64_t>(sizeof(T));
+  if (scratch == nullptr || reinterpret_cast<std::uintptr_t>(scratch) % 64 != 0) {
+    return invalid_argument("linear: scratch must not be null and 64-byte aligned");
+  }
+  constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t out_bytes = s.rows * s.out_features * kElement;
+  const std::int64_t weight_bytes =
+      packed_linear_size(s, t.activation) * static_cast<std::int64_t>(sizeof(W));
   const std::int64_t bias_bytes = (t.activation == Activation::kGeglu ? 2 : 1) * s.out_features *
                                   static_cast<std::int64_t>(sizeof(float));
-  if (overlap(t.out, out_bytes, t.x, x_bytes) ||
-      overlap(t.out, out_bytes, t.weight, weights * static_cast<std::int64_t>(sizeof(W))) ||
+  if (overlap(t.out, out_bytes, t.x, s.rows * s.in_features * kElement) ||
+      overlap(t.out, out_bytes, t.weight, weight_bytes) ||
       (t.bias != nullptr && overlap(t.out, out_bytes, t.bias, bias_bytes))) {
     return invalid_argument("linear: out must not overlap x, packed_weight or bias");
   }
@@ -134,81 +121,95 @@ Status check(const LinearTask<T, W>& t, const LinearShape& s) {
   return ok_status();
 }
 
+/// Floats of scratch of one lane.
+std::size_t lane_scratch(const Grid& grid, std::ptrdiff_t k, const LinearVariant& v) {
+  return static_cast<std::size_t>(
+      linear_tile_scratch(v.block_rows, grid.tile_rows, grid.tile_groups, k));
+}
+
 template <typename T, typename W>
-Status run(const T* x, const W* weight, const float* bias, const T* residual, T* out,
-           const LinearShape& s, Activation activation, ParallelFor parallel_for) {
+Status run(LinearTask<T, W> task, const LinearShape& s, void* scratch, int lanes,
+           ParallelFor parallel_for) {
   const Status startup = startup_status();
   if (!startup.ok()) return startup;
-  LinearTask<T, W> task{};
-  task.x = x;
-  task.weight = weight;
-  task.bias = bias;
-  task.residual = residual;
-  task.out = out;
-  task.activation = activation;
-  const Status checked = check(task, s);
-  if (!checked.ok() || s.rows == 0 || s.out_features == 0) return checked;
+  if (const Status status = check(s, lanes); !status.ok()) return status;
+  const bool gated = task.activation == Activation::kGeglu;
+  if (!gated && task.activation != Activation::kNone && task.activation != Activation::kSilu) {
+    return invalid_argument("linear: unknown activation");
+  }
+  if (s.rows == 0 || s.out_features == 0) return ok_status();
+  if (const Status status = check(task, s, scratch); !status.ok()) return status;
 
   task.rows = static_cast<std::ptrdiff_t>(s.rows);
   task.k = static_cast<std::ptrdiff_t>(s.in_features);
   task.columns = static_cast<std::ptrdiff_t>(s.out_features);
-  const bool gated = activation == Activation::kGeglu;
-  task.panels = divide_up(task.columns, kPanelColumns) * (gated ? 2 : 1);
+  task.panels = panels_of(s.out_features, task.activation);
   // Whole lines only: half a line past the caches costs more than it saves. GEGLU writes one panel
   // of columns at a time, the others two.
   const std::size_t piece = (gated ? kPanelColumns : kGroupColumns) * sizeof(T);
   task.stream = s.rows * s.out_features * static_cast<std::int64_t>(sizeof(T)) >= kStreamBytes &&
-                reinterpret_cast<std::uintptr_t>(out) % 64 == 0 && piece % 64 == 0 &&
+                reinterpret_cast<std::uintptr_t>(task.out) % 64 == 0 && piece % 64 == 0 &&
                 task.columns * sizeof(T) % 64 == 0;
 
   const LinearVariant& variant = kVariants.chosen();
-  const LinearFn<T, W> fn = function_of<T, W>(variant);
-  const Grid grid(task.rows, divide_up(task.panels, 2), task.k, variant);
-  const auto floats = static_cast<std::size_t>(
-      linear_scratch(variant.block_rows, {0, grid.tile_rows, 0, grid.tile_groups}, task.k));
-  const std::ptrdiff_t flops =
-      2 * grid.tile_rows * grid.tile_groups * kGroupColumns * std::max<std::ptrdiff_t>(1, task.k);
-  parallel_for(static_cast<std::size_t>(grid.row_tiles * grid.column_tiles),
-               static_cast<std::size_t>(1 + kGrainFlops / flops),
-               [&](std::size_t begin, std::size_t end) {
-                 float* const scratch = thread_scratch(floats);
-                 for (std::size_t i = begin; i < end; ++i) {
-                   const LinearTile tile = grid.tile(static_cast<std::ptrdiff_t>(i));
-                   if (scratch == nullptr) {
-                     tile_in_pieces(fn, variant.block_rows, task, tile);
-                     continue;
-                   }
-                   const bool packed = i > begin && tile.group > 0 && linear_passes(task.k) == 1;
-                   fn(task, tile, packed, scratch);
-                 }
-               });
+  const auto fn = function(variant, task.x, task.weight);
+  const Grid grid(task.rows, ceil_div(task.panels, 2), task.k, lanes, variant);
+  const std::size_t floats = lane_scratch(grid, task.k, variant);
+  const double flops = 2.0 * task.rows * task.panels * kPanelColumns * task.k;
+  const auto used = std::min<std::ptrdiff_t>(
+      {lanes, grid.tiles(), 1 + static_cast<std::ptrdiff_t>(std::min(flops / kLaneFlops, 1e4))});
+  parallel_for(static_cast<std::size_t>(used), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t lane = begin; lane < end; ++lane) {
+      const auto part = static_cast<std::ptrdiff_t>(lane);
+      const std::ptrdiff_t first = grid.tiles() * part / used;
+      const std::ptrdiff_t last = grid.tiles() * (part + 1) / used;
+      for (std::ptrdiff_t i = first; i < last; ++i) {
+        const LinearTile tile = grid.tile(i);
+        const bool packed = i > first && tile.group > 0 && linear_passes(task.k) == 1;
+        fn(task, tile, packed, static_cast<float*>(scratch) + lane * floats);
+      }
+    }
+  });
   return ok_status();
 }
 
 }  // namespace
 
+std::size_t linear_scratch_bytes(const LinearShape& shape, int lanes) {
+  if (!check(shape, lanes).ok() || shape.rows == 0 || shape.out_features == 0) return 0;
+  std::size_t most = 0;
+  for (const LinearVariant* v :
+       {kVariants.scalar, kVariants.avx2, kVariants.avx512, kVariants.neon}) {
+    if (v == nullptr) continue;
+    for (const Activation activation : {Activation::kNone, Activation::kGeglu}) {
+      const auto k = static_cast<std::ptrdiff_t>(shape.in_features);
+      const Grid grid(static_cast<std::ptrdiff_t>(shape.rows),
+                      ceil_div(panels_of(shape.out_features, activation), 2), k, lanes, *v);
+      most = std::max(most, lane_scratch(grid, k, *v));
+    }
+  }
+  return static_cast<std::size_t>(lanes) * most * sizeof(float);
+}
+
 Status linear(const float* x, const float* packed_weight, const float* bias, const float* residual,
-              float* out, const LinearShape& shape, Activation activation,
+              float* out, const LinearShape& shape, Activation activation, void* scratch, int lanes,
               ParallelFor parallel_for) {
-  return run(x, packed_weight, bias, residual, out, shape, activation, parallel_for);
+  const LinearTask<float, float> task = {x, packed_weight, bias, residual, out, activation};
+  return run(task, shape, scratch, lanes, parallel_for);
 }
 
 Status linear(const float* x, const Half* packed_weight, const float* bias, const float* residual,
-              float* out, const LinearShape& shape, Activation activation,
+              float* out, const LinearShape& shape, Activation activation, void* scratch, int lanes,
               ParallelFor parallel_for) {
-  return run(x, packed_weight, bias, residual, out, shape, activation, parallel_for);
-}
-
-Status linear(const Half* x, const float* packed_weight, const float* bias, const Half* residual,
-              Half* out, const LinearShape& shape, Activation activation,
-              ParallelFor parallel_for) {
-  return run(x, packed_weight, bias, residual, out, shape, activation, parallel_for);
+  const LinearTask<float, Half> task = {x, packed_weight, bias, residual, out, activation};
+  return run(task, shape, scratch, lanes, parallel_for);
 }
 
 Status linear(const Half* x, const Half* packed_weight, const float* bias, const Half* residual,
-              Half* out, const LinearShape& shape, Activation activation,
+              Half* out, const LinearShape& shape, Activation activation, void* scratch, int lanes,
               ParallelFor parallel_for) {
-  return run(x, packed_weight, bias, residual, out, shape, activation, parallel_for);
+  const LinearTask<Half, Half> task = {x, packed_weight, bias, residual, out, activation};
+  return run(task, shape, scratch, lanes, parallel_for);
 }
 
 }  // namespace mobilevd::kernels

@@ -90,7 +90,7 @@ class LinearKernel {
     if (row >= t_.rows) return side_.rows.stop();
     // A block of as many rows, by all groups: each group's share, in the steps of its panels.
     const std::ptrdiff_t steps = tile_.groups * (2 / kPanels);
-    constexpr std::ptrdiff_t kBytes = kRows * kSideColumns * sizeof(T);
+    constexpr std::ptrdiff_t kBytes = kRows * SideWork::kColumns * sizeof(T);
     side_.rows.start(t_.x + row * t_.k + first, depth * sizeof(T), t_.k * sizeof(T),
                      (kBytes + steps - 1) / steps);
   }
@@ -218,9 +218,8 @@ void linear_tile(const LinearTask<T, W>& task, const LinearTile& tile, bool pack
 
 template <typename D>
 constexpr LinearVariant linear_variant(std::ptrdiff_t tile_floats) {
-  return {GemmTile<D>::kRows,           tile_floats,
-          linear_tile<D, float, float>, linear_tile<D, float, Half>,
-          linear_tile<D, Half, float>,  linear_tile<D, Half, Half>};
+  return {GemmTile<D>::kRows, tile_floats, linear_tile<D, float, float>,
+          linear_tile<D, float, Half>, linear_tile<D, Half, Half>};
 }
 
 }  // namespace

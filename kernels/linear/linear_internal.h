@@ -36,12 +36,12 @@ struct LinearTask {
   const float* bias;
   const T* residual;
   T* out;
-  std::ptrdiff_t rows;
-  std::ptrdiff_t k;
-  std::ptrdiff_t columns;  ///< of out
-  std::ptrdiff_t panels;
   Activation activation;
-  bool stream;  ///< store past the caches (a hint; out's rows are then 64-byte aligned)
+  std::ptrdiff_t rows = 0;
+  std::ptrdiff_t k = 0;
+  std::ptrdiff_t columns = 0;  ///< of out
+  std::ptrdiff_t panels = 0;
+  bool stream = false;  ///< store past the caches (a hint; out's rows are then 64-byte aligned)
 };
 
 /// A part of out: rows [row, row + rows), groups [group, group + groups).
@@ -50,7 +50,7 @@ struct LinearTile {
   std::ptrdiff_t group, groups;
 };
 
-/// Computes one tile with linear_scratch() floats of scratch, 64-byte aligned. `packed`: the
+/// Computes one tile with linear_tile_scratch() floats of scratch, 64-byte aligned. `packed`: the
 /// scratch holds these rows from the call before (only where there is one pass).
 template <typename T, typename W>
 using LinearFn = void (*)(const LinearTask<T, W>&, const LinearTile&, bool packed, float* scratch);
@@ -59,22 +59,24 @@ using LinearFn = void (*)(const LinearTask<T, W>&, const LinearTile&, bool packe
 struct LinearVariant {
   int block_rows;              ///< tiles are multiples of it, but for the last
   std::ptrdiff_t tile_floats;  ///< packed rows of a tile: what the second-level cache holds easily
-  LinearFn<float, float> f32_w32;
-  LinearFn<float, Half> f32_w16;
-  LinearFn<Half, float> f16_w32;
-  LinearFn<Half, Half> f16_w16;
+  LinearFn<float, float> f32;
+  LinearFn<float, Half> f32_f16;  ///< float16 weights
+  LinearFn<Half, Half> f16;
 };
 
-/// The packed rows of a tile, and all of its scratch: with several passes its sums as well.
+/// Floats for the packed rows of a tile. pack_rows() writes up to 16 past the last.
 constexpr std::ptrdiff_t linear_packed_floats(int block_rows, std::ptrdiff_t rows,
                                               std::ptrdiff_t k) {
   const std::ptrdiff_t whole = (rows + block_rows - 1) / block_rows * block_rows;
-  return (whole * linear_depth(k) + 16 + 15) / 16 * 16;  // pack_rows() writes past the end
+  return (whole * linear_depth(k) + 31) / 16 * 16;
 }
-constexpr std::ptrdiff_t linear_scratch(int block_rows, const LinearTile& tile, std::ptrdiff_t k) {
-  const std::ptrdiff_t whole = (tile.rows + block_rows - 1) / block_rows * block_rows;
-  return linear_packed_floats(block_rows, tile.rows, k) +
-         (linear_passes(k) > 1 ? whole * tile.groups * kGroupColumns : 0);
+
+/// All scratch of a tile: with several passes its sums as well.
+constexpr std::ptrdiff_t linear_tile_scratch(int block_rows, std::ptrdiff_t rows,
+                                             std::ptrdiff_t groups, std::ptrdiff_t k) {
+  const std::ptrdiff_t whole = (rows + block_rows - 1) / block_rows * block_rows;
+  return linear_packed_floats(block_rows, rows, k) +
+         (linear_passes(k) > 1 ? whole * groups * kGroupColumns : 0);
 }
 
 extern const LinearVariant kLinearScalar;

@@ -5,15 +5,10 @@
 #include <cmath>
 
 #include "linear/linear_internal.h"
-#include "simd/half_convert.h"
+#include "simd/scalar_storage.h"
 
 namespace mobilevd::kernels {
 namespace {
-
-float widen(float x) { return x; }
-float widen(Half x) { return half_to_float(x); }
-void narrow(float x, float* to) { *to = x; }
-void narrow(float x, Half* to) { *to = float_to_half(x); }
 
 float gelu(float x) { return x * (0.5f * std::erfc(-0.70710678118654752f * x)); }
 float silu(float x) {
@@ -68,7 +63,7 @@ void tile(const LinearTask<T, W>& t, const LinearTile& tile, bool /*packed*/, fl
 
 }  // namespace
 
-const LinearVariant kLinearScalar = {
-    8, 32 * 1024, tile<float, float>, tile<float, Half>, tile<Half, float>, tile<Half, Half>};
+const LinearVariant kLinearScalar = {8, 32 * 1024, tile<float, float>, tile<float, Half>,
+                                     tile<Half, Half>};
 
 }  // namespace mobilevd::kernels

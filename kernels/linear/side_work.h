@@ -44,6 +44,8 @@ class RowFetcher {
 /// residual, read at its end, and the rows that are packed next. In a burst at once they would
 /// hold every fill buffer that the multiplications need.
 struct SideWork {
+  static constexpr std::ptrdiff_t kColumns = 16;
+
   RowFetcher rows;
   const char* residual = nullptr;
   std::ptrdiff_t residual_bytes = 0, residual_stride = 0;

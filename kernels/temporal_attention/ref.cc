@@ -3,18 +3,12 @@
 // vectorise them without changing a sum's order.
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
 
-#include "simd/half_convert.h"
+#include "simd/scalar_storage.h"
 #include "temporal_attention/temporal_attention_internal.h"
 
 namespace mobilevd::kernels {
 namespace {
-
-float widen(float x) { return x; }
-float widen(Half x) { return half_to_float(x); }
-void narrow(float x, float* to) { *to = x; }
-void narrow(float x, Half* to) { *to = float_to_half(x); }
 
 /// Eight partial sums, then their sum: as fast as the compiler's vectors are wide, and more
 /// accurate than one running sum.

@@ -14,6 +14,7 @@
 
 #include "mobilevd/kernels/dispatch.h"
 #include "simd/half_convert.h"
+#include "testing/emulation.h"
 
 namespace mobilevd::kernels {
 namespace {
@@ -162,7 +163,7 @@ class TemporalAttentionTest : public testing::TestWithParam<Isa> {
 
 template <typename T>
 void check_shapes() {
-  unsigned seed = 1;
+  unsigned seed = 0;
   for (const int frames : {1, 2, 3, 7, 8, 9, 13, 14, 16, 17, 25, 32}) {
     for (const int positions : {0, 1, 3, 17}) {
       for (const int heads : {1, 3, 5}) {
@@ -174,11 +175,12 @@ void check_shapes() {
                                         {64, 24},
                                         {128, 128},
                                         {8, 120}}) {
+          if (left_out(++seed)) continue;
           const TemporalAttentionShape shape{
               positions == 3 ? 2 : 1, frames, positions, heads, d_qk, d_v};
           SCOPED_TRACE(testing::Message() << "F=" << frames << " S=" << positions << " H=" << heads
                                           << " d_qk=" << d_qk << " d_v=" << d_v);
-          Problem<T> problem(shape, ++seed);
+          Problem<T> problem(shape, seed);
           ASSERT_TRUE(problem.run().ok());
           problem.check(kTolerance<T>);
           if (testing::Test::HasFatalFailure()) return;

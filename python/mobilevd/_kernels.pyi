@@ -9,6 +9,26 @@ _Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.flo
 def temporal_attention(
     q: _Array, k: _Array, v: _Array, out: _Array, num_heads: int, scale: float | None = None
 ) -> None: ...
+def conv2d_3x3(
+    x: _Array,
+    weight: _Array,
+    out: _Array,
+    out_channels: int,
+    bias: _Array | None = None,
+    residual: _Array | None = None,
+    silu: bool = False,
+    stride: int = 1,
+) -> None: ...
+def temporal_conv(
+    x: _Array,
+    weight: _Array,
+    out: _Array,
+    out_channels: int,
+    bias: _Array | None = None,
+    residual: _Array | None = None,
+    silu: bool = False,
+) -> None: ...
+def pack_conv_weight(weight: _Array) -> _Array: ...
 def isa() -> str: ...
 def set_isa(name: str) -> None: ...
 def available_isas() -> list[str]: ...

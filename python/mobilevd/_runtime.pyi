@@ -4,6 +4,8 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UsageError as UsageError
+
 version: str
 executorch_version: str
 
@@ -11,7 +13,6 @@ def capture_executorch_log(echo: bool) -> None: ...
 
 class Error(RuntimeError): ...
 class Cancelled(Error): ...
-class UsageError(ValueError): ...
 
 class Pipeline:
     def __init__(

@@ -40,8 +40,7 @@ def whole_folder(
     another name, which :func:`recover_folder` puts back.
     """
     target = Path(path)
-    if target.exists() and not (target.is_dir() and may_replace(target)):
-        raise ValueError(f"{target} holds other files: choose a new or an empty folder")
+    check_folder(target, may_replace)
     # One writer at a time, so one name: what a killed run left is cleared by the next.
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -59,6 +58,13 @@ def whole_folder(
         shutil.rmtree(_older(target), ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder(path: str | os.PathLike[str], may_replace: Callable[[Path], bool]) -> None:
+    """ValueError if :func:`whole_folder` would refuse to write there."""
+    target = Path(path)
+    if target.exists() and not (target.is_dir() and may_replace(target)):
+        raise ValueError(f"{target} holds other files: choose a new or an empty folder")
 
 
 def _older(target: Path) -> Path:

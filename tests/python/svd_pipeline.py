@@ -7,23 +7,10 @@ norms and mix factors too, so that a lost or misplaced tensor shows.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-
-# SVD's scheduler_config.json.
-SCHEDULER = {
-    "sigma_min": 0.002,
-    "sigma_max": 700.0,
-    "timestep_spacing": "leading",
-    "timestep_type": "continuous",
-    "prediction_type": "v_prediction",
-    "use_karras_sigmas": True,
-    "interpolation_type": "linear",
-    "steps_offset": 1,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-}
+from small_networks import CLIP, DIFFUSERS_UNET, SCHEDULER
 
 
 @torch.no_grad()
@@ -51,42 +38,60 @@ def random_vae(widths=(32, 64), seed: int = 1):
     )
 
 
-def random_pipeline(frames: int = 4):
-    """The pipeline itself, float32; clips of any multiple of 32 pixels."""
+def random_pipeline(
+    frames: int = 4, layers: int = 1, levels: int = 4, unet: dict[str, Any] | None = None
+):
+    """The pipeline itself, float32; clips of any multiple of 32 pixels.
+
+    SVD has two ``layers`` and four ``levels`` of resolution, the last without transformers;
+    ``unet`` holds other arguments of the UNet.
+    """
     import diffusers
     import transformers
 
-    unet = diffusers.UNetSpatioTemporalConditionModel(
-        block_out_channels=(32, 64, 64, 64),
-        num_attention_heads=(2, 4, 4, 4),
-        layers_per_block=1,
-        cross_attention_dim=24,
-        addition_time_embed_dim=16,
-        projection_class_embeddings_input_dim=48,
+    shape = {**DIFFUSERS_UNET, "layers_per_block": layers, **(unet or {})}
+    for name in ("block_out_channels", "num_attention_heads"):
+        shape[name] = shape[name][:levels]
+    network = diffusers.UNetSpatioTemporalConditionModel(
+        **shape,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal",) * (levels - 1)
+        + ("DownBlockSpatioTemporal",),
+        up_block_types=("UpBlockSpatioTemporal",)
+        + ("CrossAttnUpBlockSpatioTemporal",) * (levels - 1),
         num_frames=frames,
     )
     image_encoder = transformers.CLIPVisionModelWithProjection(
-        transformers.CLIPVisionConfig(
-            image_size=224,
-            patch_size=56,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=48,
-            projection_dim=24,
-            hidden_act="gelu",
-        )
+        transformers.CLIPVisionConfig(**CLIP, image_size=224, patch_size=56, hidden_act="gelu")
     )
     return diffusers.StableVideoDiffusionPipeline(
         vae=random_vae((32, 32, 64, 64)),
         image_encoder=randomise(image_encoder, 2),
-        unet=randomise(unet, 3),
+        unet=randomise(network, 3),
         scheduler=diffusers.EulerDiscreteScheduler(**SCHEDULER),
         feature_extractor=transformers.CLIPImageProcessor(),
     )
 
 
-def write_pipeline(folder: Path, frames: int = 4, **save: object) -> Path:
-    """``save_pretrained`` of a random pipeline; ``save`` may hold variant, max_shard_size."""
-    random_pipeline(frames).save_pretrained(folder, **save)
+# random_pipeline's arguments; the others go to save_pretrained: variant, max_shard_size.
+_NETWORKS = ("frames", "layers", "levels", "unet")
+
+
+def write_pipeline(folder: Path, frames: int = 4, **options: Any) -> Path:
+    """``save_pretrained`` of a random pipeline."""
+    networks = {k: v for k, v in options.items() if k in _NETWORKS}
+    save = {k: v for k, v in options.items() if k not in _NETWORKS}
+    random_pipeline(frames, **networks).save_pretrained(folder, **save)
     return folder
+
+
+def write_tiny_vae(folder: Path, width: int = 8):
+    """A random AutoencoderTiny (TAESD), and its folder in diffusers' layout."""
+    import diffusers
+
+    tiny = randomise(
+        diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(width,) * 4, decoder_block_out_channels=(width,) * 4
+        )
+    )
+    tiny.save_pretrained(folder)
+    return tiny

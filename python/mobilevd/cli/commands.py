@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ..presets import PRESETS
-from . import flops, models  # noqa: F401  (train, compress, export, flops, evaluate)
+from . import compress, flops, models  # noqa: F401  (registers their commands)
+from .arguments import Json
 from .device import device
-from .main import UsageError, app
+from .main import app
 from .output import progress_bar, write_json
 
 app.add_typer(device, name="device")
-
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
 @app.command(epilog="Example: mobilevd generate photo.jpg -o clip.mp4 --seed 7")

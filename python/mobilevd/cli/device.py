@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from .arguments import Json
 from .output import table, write_json
 
 device = typer.Typer(help="Phones over adb.", no_args_is_help=True, rich_markup_mode=None)
@@ -18,9 +16,7 @@ def phones() -> None:
 
 
 @device.command("list", epilog="Example: mobilevd device list")
-def list_devices(
-    json: Annotated[Path | None, typer.Option("--json", help="Also write them here.")] = None,
-) -> None:
+def list_devices(json: Json = None) -> None:
     """List attached devices and their state."""
     from ..device.adb import devices
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ..presets import PRESETS, Preset
-from .main import UsageError, app
-from .models import Json, _preset
+from .arguments import Json, preset_of
+from .main import app
 from .output import progress_bar, table, write_json
 
 TITLES = {
@@ -41,14 +42,16 @@ def flops(
     if preset is not None and only is not None:
         raise UsageError("--preset and --table exclude each other")
     if by is not None and preset is not None:
-        _by_module(_preset(preset), json)
+        _by_module(preset_of(preset), json)
         return
     from ..compress import flops as counter
     from ..compress import paper_tables
 
     rows: list[dict[str, Any]] = []
     tables = [only] if only else list(TITLES)
-    chosen = [_preset(preset)] if preset else list(PRESETS.values()) if "presets" in tables else []
+    chosen = (
+        [preset_of(preset)] if preset else list(PRESETS.values()) if "presets" in tables else []
+    )
     total = len(chosen) + sum(r.table in tables for r in paper_tables.ROWS if not preset)
     with progress_bar("flops") as report:
         if not preset:

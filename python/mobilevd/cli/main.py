@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from .. import __version__
+from ..errors import UsageError
 
 app = typer.Typer(
     name="mobilevd",
@@ -17,10 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class UsageError(ValueError):
-    """A wrong argument: exit code 2."""
 
 
 @app.callback(invoke_without_command=True)
@@ -48,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own usage errors
             _fail(error.format_message(), 2)
-        if isinstance(error, UsageError) or type(error).__name__ == "UsageError":
+        if isinstance(error, UsageError):
             _fail(str(error), 2)
         if isinstance(error, ValueError | OSError | RuntimeError | ImportError):
             _fail(str(error), 1)

@@ -49,6 +49,42 @@ def temporal_attention_flops(
     return 2 * batch * positions * frames * frames * (qk + v_shape[-1])
 
 
+def _conv_flops(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], out_channels: int, outputs: int
+) -> int:
+    """By the definition, whatever the method: weight [panels, taps, in_channels, 16]."""
+    return 2 * outputs * weight_shape[1] * x_shape[-1] * out_channels
+
+
+@register_flop_formula(torch.ops.mobilevd.conv2d_3x3)
+def conv2d_3x3_flops(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    out_channels: int,
+    bias: Any = None,
+    residual: Any = None,
+    silu: bool = False,
+    stride: int = 1,
+    **kwargs: Any,
+) -> int:
+    """x [N, H, W, in_channels], packed weight, out [N, ceil(H/stride), ceil(W/stride), out]."""
+    batch, height, width, _ = x_shape
+    outputs = batch * -(-height // stride) * -(-width // stride)
+    return _conv_flops(x_shape, weight_shape, out_channels, outputs)
+
+
+@register_flop_formula(torch.ops.mobilevd.temporal_conv)
+def temporal_conv_flops(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    out_channels: int,
+    *_: Any,
+    **kwargs: Any,
+) -> int:
+    """x [B, F, S, in_channels], packed weight, out [B, F, S, out_channels]."""
+    return _conv_flops(x_shape, weight_shape, out_channels, x_shape[0] * x_shape[1] * x_shape[2])
+
+
 @dataclass(frozen=True)
 class Cost:
     """One evaluation at batch 1."""
@@ -125,6 +161,8 @@ def count(preset: Preset) -> dict[str, Any]:
         preset.latent_size,
         table="presets",
         paper_tflops=PAPER_TFLOPS.get(preset.name),
+        # The paper lists neither the blocks that survive nor the layers with funnels.
+        fitted=bool(preset.unet.temporal_blocks or preset.unet.attention_widths),
     )
 
 

@@ -1,1 +1,1 @@
-"""Figures of a model on what it never saw."""
+"""What models are held against: SVD's sampler in plain PyTorch, equal to diffusers'."""

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ..models.preconditioning import c_in, c_noise, denoised
 from ..models.store import Model
 from ..presets import Sampling
-from ..training.noise import c_in, c_noise, denoised
 from .clip_preprocessing import clip_input, vae_input
 
 # Step -> N(0, 1) noise of the latents' shape, for consistency sampling.

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
+from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
 from mobilevd.kernels._temporal_attention import temporal_attention
 
 __all__ = [
     "available_isas",
+    "conv2d_3x3",
     "get_num_threads",
     "isa",
+    "pack_conv_weight",
     "set_isa",
     "set_num_threads",
     "temporal_attention",
+    "temporal_conv",
 ]
 
 

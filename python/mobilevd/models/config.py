@@ -83,6 +83,14 @@ class UNetConfig:
                 "number"
             )
 
+    def check_latents(self, height: int, width: int) -> None:
+        """Spatial multiscaling halves once more than the levels do, and must not round."""
+        multiple = self.spatial_factor * 2 ** (len(self.block_out_channels) - 1)
+        if self.spatial_factor > 1 and (height % multiple or width % multiple):
+            raise ValueError(
+                f"spatial multiscaling needs latents that {multiple} divides, not {height}x{width}"
+            )
+
     def _check_paths(self) -> None:
         attentions = {a for k in ("spatial", "temporal") for a in layout.self_attentions(self, k)}
         linears = attentions | set(layout.cross_attentions(self))

@@ -7,6 +7,7 @@ its sampling come from the preset. Weights go tensor by tensor into place (``wei
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .store import Model
 from .svd_vae import SvdVae
 from .tiny_vae import TinyVaeConfig
 from .unet import UNet
-from .weight_folder import Rename, load_weights
+from .weight_folder import Rename, check_files, find_weights, load_files
 
 PIPELINE = "StableVideoDiffusionPipeline"
 
@@ -120,6 +121,15 @@ def part(prefix: str) -> Rename:
     return rename
 
 
+def read_unet_config(folder: Path, frames: int) -> UNetConfig:
+    """The UNet of a pipeline folder, for clips of ``frames``; no weights are read."""
+    check_pipeline(folder)
+    config: UNetConfig = read_config(
+        folder / "unet", "UNetSpatioTemporalConditionModel", config_to_ours
+    )
+    return replace(config, num_frames=frames)
+
+
 def read_pipeline(
     folder: Path,
     preset: Preset,
@@ -127,10 +137,13 @@ def read_pipeline(
     tiny_vae: Path | None = None,
     dtype: torch.dtype | None = torch.float32,
     variant: str | None = None,
+    progress: Callable[[int, int, str], object] = lambda done, total, what: None,
 ) -> Model:
     """The folder's networks as ``dtype`` (None: as stored), to make clips of the preset's size.
 
     ``tiny_vae``, the folder of an AutoencoderTiny (TAESD), takes the temporal decoder's place.
+    Every file is found and its keys checked before the first weights are read; ``progress`` then
+    hears of (tensors read, their number, network).
 
     Raises
     ------
@@ -139,12 +152,8 @@ def read_pipeline(
         or of the wrong type, pickles instead of safetensors, a configuration SVD does not have.
     """
     folder = Path(folder)
-    check_pipeline(folder)
+    unet_config = read_unet_config(folder, preset.unet.num_frames)
     sampling = read_scheduler(folder / "scheduler", preset.sampling)
-    unet_config: UNetConfig = replace(
-        read_config(folder / "unet", "UNetSpatioTemporalConditionModel", config_to_ours),
-        num_frames=preset.unet.num_frames,
-    )
     vae_config = read_config(folder / "vae", "AutoencoderKLTemporalDecoder", vae_config_to_ours)
     if tiny_vae is not None:
         scale = vae_config.latent_scale
@@ -164,17 +173,32 @@ def read_pipeline(
         unet, vae = UNet(unet_config), SvdVae(vae_config)
         image_encoder = ClipVision(clip_config)
 
-    def load(network: nn.Module, source: Path, rename: Rename) -> None:
-        load_weights(network, source, rename, dtype=dtype, variant=variant)
-
-    load(unet, folder / "unet", to_ours)
-    load(image_encoder, folder / "image_encoder", transformers_key)
+    # What to fill, its name, from where, by which names.
+    wanted: list[tuple[nn.Module, str, list[Path], Rename]] = [
+        (unet, "unet", find_weights(folder / "unet", variant), to_ours),
+        (
+            image_encoder,
+            "image_encoder",
+            find_weights(folder / "image_encoder", variant),
+            transformers_key,
+        ),
+    ]
+    vae_files = find_weights(folder / "vae", variant)
     if tiny_vae is None:
-        load(vae, folder / "vae", to_ours)
+        wanted.append((vae, "vae", vae_files, to_ours))
     else:
-        load(vae.encoder, folder / "vae", part("encoder."))
         # The variant is SVD's: a TAESD folder has one file.
-        load_weights(vae.decoder, Path(tiny_vae), part("decoder."), dtype=dtype)
+        tiny_files = find_weights(Path(tiny_vae))
+        wanted.append((vae.encoder, "vae encoder", vae_files, part("encoder.")))
+        wanted.append((vae.decoder, "tiny decoder", tiny_files, part("decoder.")))
+    for network, _, files, rename in wanted:
+        check_files(network, files, rename)
+    for network, name, files, rename in wanted:
+
+        def heard(done: int, total: int, name: str = name) -> None:
+            progress(done, total, f"read {name}")
+
+        load_files(network, files, rename, dtype=dtype, progress=heard)
     preset = replace(
         preset, unet=unet_config, vae=vae_config, image_encoder=clip_config, sampling=sampling
     )

@@ -18,13 +18,8 @@ def enter_coarse_scale(x: torch.Tensor, config: UNetConfig) -> torch.Tensor:
         x = halve_frames(x, config.temporal_factor, config.temporal_operator)
     if config.spatial_factor > 1:
         h, w = x.shape[2:]
-        # Each level below halves once more, rounding up on the way down and doubling on the way up.
-        multiple = config.spatial_factor * 2 ** (len(config.block_out_channels) - 2)
-        if h % multiple or w % multiple:
-            raise ValueError(
-                f"spatial multiscaling needs latents that {2 * multiple} divides, not {2 * h}x"
-                f"{2 * w}"
-            )
+        # Each level halves, rounding up on the way down and doubling on the way up.
+        config.check_latents(2 * h, 2 * w)
         x = F.avg_pool2d(x, config.spatial_factor)
     return x
 

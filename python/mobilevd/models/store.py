@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..presets import Preset, get_preset
-from ..whole_files import whole_file, write_text
+from ..whole_files import check_folder, whole_file, whole_folder
 from . import create_unet
 from .clip_vision import ClipVision
 from .unet import UNet
@@ -59,11 +59,42 @@ def save_tensors(
         temporary.chmod(0o644)  # safetensors makes private files
 
 
-def save_model(model: Model, folder: Path, dtype: torch.dtype | None = None) -> None:
-    folder = Path(folder)
-    for name, network in model.networks().items():
-        save_tensors(folder / f"{name}.safetensors", network.state_dict(), dtype)
-    write_text(folder / "model.json", json.dumps(model.preset.to_dict(), indent=1) + "\n")
+def check_model_folder(folder: Path) -> None:
+    """ValueError if ``save_model`` would refuse that folder; for before the long work."""
+    check_folder(folder, _is_model_or_empty)
+
+
+def _is_model_or_empty(folder: Path) -> bool:
+    """Only files that a model folder has may go with it."""
+    names = {file.name for file in folder.iterdir()}
+    return names <= {"model.json", *(f"{name}.safetensors" for name in NETWORKS)}
+
+
+def save_model(
+    model: Model,
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    progress: Callable[[int, int, str], object] = lambda done, total, what: None,
+) -> None:
+    """Writes a whole model folder or nothing; an older one is replaced, other files are refused."""
+    with whole_folder(folder, _is_model_or_empty) as new:
+        for i, (name, network) in enumerate(model.networks().items()):
+            progress(i, len(NETWORKS), f"write {name}")
+            save_tensors(new / f"{name}.safetensors", network.state_dict(), dtype)
+        (new / "model.json").write_text(json.dumps(model.preset.to_dict(), indent=1) + "\n")
+
+
+@torch.no_grad()
+def to_half(network: nn.Module) -> None:
+    """float16 weights, in place and one by one: never twice in memory.
+
+    ValueError names a weight that float16 cannot hold.
+    """
+    for name, parameter in network.named_parameters():
+        half = parameter.detach().half()
+        if not torch.isfinite(half).all():
+            raise ValueError(f"{name} has values that fp16 cannot hold: keep fp32")
+        parameter.data = half
 
 
 def load_network(network: nn.Module, path: Path) -> None:

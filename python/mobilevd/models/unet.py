@@ -6,7 +6,8 @@ parameters one to one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -20,7 +21,12 @@ from .transformer import SpatioTemporalTransformer
 
 
 class Level(nn.Module):
-    """ResBlocks (each followed by a transformer where ``heads`` is given) at one resolution."""
+    """ResBlocks (each followed by a transformer where ``heads`` is given) at one resolution.
+
+    ``resampler`` makes what leads on to the next level, from the channels; None at the last one.
+    """
+
+    resampler_name: str  # of the module: part of every saved key
 
     def __init__(
         self,
@@ -29,6 +35,7 @@ class Level(nn.Module):
         eps: float,
         config: UNetConfig,
         path: str,
+        resampler: Callable[[int], nn.Module] | None,
     ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
@@ -40,6 +47,8 @@ class Level(nn.Module):
             for n, (_, o) in enumerate(widths)
             if heads is not None
         )
+        channels = widths[-1][1]
+        self.register_module(self.resampler_name, resampler(channels) if resampler else None)
 
     def layer(
         self, i: int, x: torch.Tensor, time: torch.Tensor, context: torch.Tensor, frames: int
@@ -49,17 +58,8 @@ class Level(nn.Module):
 
 
 class DownBlock(Level):
-    def __init__(
-        self,
-        widths: Sequence[tuple[int, int]],
-        heads: int | None,
-        eps: float,
-        config: UNetConfig,
-        path: str,
-        downsample: bool,
-    ) -> None:
-        super().__init__(widths, heads, eps, config, path)
-        self.downsampler = Downsample(widths[-1][1]) if downsample else None
+    downsampler: Downsample | None
+    resampler_name = "downsampler"
 
     def forward(
         self, x: torch.Tensor, time: torch.Tensor, context: torch.Tensor, frames: int
@@ -94,17 +94,8 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(Level):
-    def __init__(
-        self,
-        widths: Sequence[tuple[int, int]],
-        heads: int | None,
-        eps: float,
-        config: UNetConfig,
-        path: str,
-        upsample: int | None,
-    ) -> None:
-        super().__init__(widths, heads, eps, config, path)
-        self.upsampler = Upsample(widths[-1][1], upsample) if upsample else None
+    upsampler: Upsample | None
+    resampler_name = "upsampler"
 
     def forward(
         self,
@@ -152,9 +143,8 @@ class UNet(nn.Module):
             # diffusers' epsilons differ by block type; parity needs them as they are.
             eps = 1e-6 if heads[i] is not None else 1e-5
             path = f"down_blocks.{i}"
-            self.down_blocks.append(
-                DownBlock(pairs, heads[i], eps, config, path, downsample=i < last)
-            )
+            down = Downsample if i < last else None
+            self.down_blocks.append(DownBlock(pairs, heads[i], eps, config, path, down))
             skips += [width] * (config.layers_per_block + (i < last))
         self.mid_block = MidBlock(widths[-1], config.num_attention_heads[-1], config)
         self.up_blocks = nn.ModuleList()
@@ -166,8 +156,8 @@ class UNet(nn.Module):
                 previous = widths[i]
             path = f"up_blocks.{last - i}"
             # The way into the finest level leaves the coarse scale of spatial multiscaling, too.
-            scale = {0: None, 1: 2 * config.spatial_factor}.get(i, 2)
-            self.up_blocks.append(UpBlock(pairs, heads[i], 1e-6, config, path, scale))
+            up = partial(Upsample, scale=2 * config.spatial_factor if i == 1 else 2) if i else None
+            self.up_blocks.append(UpBlock(pairs, heads[i], 1e-6, config, path, up))
         self.conv_norm_out = nn.GroupNorm(32, widths[0], eps=1e-5)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 

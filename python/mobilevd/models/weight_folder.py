@@ -17,6 +17,8 @@ from torch import nn
 
 # A file's key -> the module's, or None for one that is not wanted.
 Rename = Callable[[str], str | None]
+# Called with the number of tensors read and their total.
+Progress = Callable[[int, int], object]
 
 # safe_open maps the file, and pages once read count as ours until it is closed: opening it anew
 # after this many bytes keeps the peak at the model's own size and a little.
@@ -94,22 +96,14 @@ def load_weights(
     load_files(module, find_weights(folder, variant), rename, dtype=dtype)
 
 
-def load_files(
-    module: nn.Module,
-    files: Sequence[Path],
-    rename: Rename = lambda key: key,
-    *,
-    dtype: torch.dtype | None = None,
-) -> None:
-    """Fills ``module``, best made under ``torch.device("meta")``, as ``dtype`` or as stored.
-
-    Its parameters are replaced. Nothing is read before every file's keys, shapes and types have
-    been checked; errors are one line and name keys as the files do (missing ones as we do).
+def check_files(module: nn.Module, files: Sequence[Path], rename: Rename) -> None:
+    """Whether keys, shapes and types of all files fit ``module``; reads headers only.
 
     Raises
     ------
     ValueError
-        Broken files, missing or extra keys, wrong shapes and types.
+        One line: broken files, missing or extra keys, wrong shapes and types, named as the files
+        name them (missing ones as we do).
     """
     want = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     missing, problems = set(want), []
@@ -135,12 +129,30 @@ def load_files(
         raise ValueError(
             f"{where}: weights do not fit the model: " + "; ".join(problems[:4]) + more
         )
-    state = {
-        name: tensor.reshape(want[name]).to(dtype or tensor.dtype, copy=True)
-        for path in files
-        for key, tensor in _tensors(path)
-        if (name := rename(key)) is not None
-    }
+
+
+def load_files(
+    module: nn.Module,
+    files: Sequence[Path],
+    rename: Rename = lambda key: key,
+    *,
+    dtype: torch.dtype | None = None,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Fills ``module``, best made under ``torch.device("meta")``, as ``dtype`` or as stored.
+
+    Its parameters are replaced. Nothing is read before :func:`check_files`, whose errors it has.
+    """
+    check_files(module, files, rename)
+    shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    state: dict[str, torch.Tensor] = {}
+    for path in files:
+        for key, tensor in _tensors(path):
+            name = rename(key)
+            if name is not None:
+                state[name] = tensor.reshape(shapes[name]).to(dtype or tensor.dtype, copy=True)
+                progress(len(state), len(shapes))
+            del tensor  # a view of the mapped file
     module.load_state_dict(state, assign=True)
 
 

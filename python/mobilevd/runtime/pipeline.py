@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilevd import _runtime
-from mobilevd._runtime import Cancelled, Error, UsageError
+from mobilevd._runtime import Cancelled, Error
+from mobilevd.errors import UsageError
 
 __all__ = [
     "Cancelled",

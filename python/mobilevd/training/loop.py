@@ -194,6 +194,3 @@ class Run:
                 if late and not last:
                     return False
         return True
-
-    def averaged(self) -> dict[str, torch.Tensor]:
-        return self.ema

@@ -34,7 +34,7 @@ def train_autoencoder(
         raise ValueError(f"preset {preset.name} takes SVD's autoencoder as it is: nothing to train")
     run = Run(output, Autoencoder(vae, Mixture("train"), preset.height), settings)
     finished = run.train(minutes)
-    vae.load_state_dict(run.averaged())
+    vae.load_state_dict(run.ema)
     save_tensors(output / "vae.safetensors", vae.state_dict())
     return finished
 
@@ -53,7 +53,7 @@ def train_svd(
     run = Run(output, Svd(model, Mixture("train")), settings, {"vae_sha256": checksum})
     finished = run.train(minutes)
     nn.ModuleDict({"unet": model.unet, "image_encoder": model.image_encoder}).load_state_dict(
-        run.averaged()
+        run.ema
     )
     save_model(model, output / "model", torch.float16)
     return finished

@@ -1,11 +1,13 @@
 """mobilevd compress --weights: a diffusers folder in, a model folder out, read by a new process."""
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 import torch
 from mobilevd.cli.main import main
+from mobilevd.models.store import load_model
 from svd_pipeline import write_pipeline
 
 diffusers = pytest.importorskip("diffusers")
@@ -65,6 +67,29 @@ def test_reloads_in_a_fresh_process(capsys, folder, tmp_path):
     torch.testing.assert_close(torch.load(files[1], weights_only=True), want, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_unmerged_funnels_are_merged_by_the_next_run(capsys, tmp_path):
+    flags = ["--fun-factor", "0.5", "--funnels", "spatial,temporal", "--unmerged"]
+    for arguments in (
+        ["--model", "mini", *flags, "-o", tmp_path / "unmerged"],
+        ["--model", tmp_path / "unmerged", "-o", tmp_path / "merged"],
+    ):
+        code, _, err = run(capsys, "compress", *arguments)
+        assert code == 0, err
+    unmerged, merged = (load_model(tmp_path / n).unet for n in ("unmerged", "merged"))
+    assert unmerged.config.unmerged_funnels
+    assert merged.config == dataclasses.replace(unmerged.config, unmerged_funnels=False)
+    generator = torch.Generator().manual_seed(0)
+    arguments = (
+        torch.randn(1, 14, 8, 16, 16, generator=generator),
+        torch.tensor([1.6]),
+        torch.randn(1, 1, 64, generator=generator),
+        torch.tensor([[6.0, 60.0, 0.02]]),
+    )
+    want = unmerged(*arguments)
+    assert float((merged(*arguments) - want).norm() / want.norm()) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -73,7 +98,7 @@ def test_reloads_in_a_fresh_process(capsys, folder, tmp_path):
         (["--weights", "{folder}", "--preset", "huge"], 2, "unknown preset 'huge'"),
         (
             ["--weights", "{folder}", "--preset", "mobilevd-512x256"],
-            1,
+            2,
             "no temporal block down_blocks.0.attentions.1",  # too small for the full-size preset
         ),
         (["--weights", "{empty}", "--preset", "svd-512x256"], 1, "not a diffusers pipeline folder"),

@@ -1,16 +1,8 @@
 """A small UNet with everything that SVD's has, and inputs for it."""
 
 import torch
-from mobilevd.models import UNetConfig, create_unet
-
-CONFIG = UNetConfig(
-    block_out_channels=(32, 64, 64, 64),
-    layers_per_block=1,
-    num_attention_heads=(2, 4, 4, 4),
-    cross_attention_dim=24,
-    addition_time_embed_dim=16,
-    num_frames=4,
-)
+from mobilevd.models import create_unet
+from small_networks import UNET_CONFIG as CONFIG
 
 
 def small_unet(config=CONFIG, seed=0):

@@ -15,8 +15,10 @@ from mobilevd.compress.recipe import compress_to
 from mobilevd.export.rewrites import prepare
 from mobilevd.models import UNetConfig
 from mobilevd.models.embeddings import sinusoid
+from mobilevd.models.steps import Steps
 from mobilevd.presets import get_preset
 from safetensors.torch import load_file, save_file
+from small_networks import UNET
 from small_unets import CONFIG, arguments, small_unet
 
 RELOAD = """
@@ -114,15 +116,10 @@ def test_recipe_leads_to_a_configuration():
 def test_presets_are_reached_from_svd(name):
     """At SVD's depth and a fraction of its width, the preset's steps lead to a working model."""
     preset = get_preset(name).unet
-    tiny = {
-        "block_out_channels": (32, 64, 64, 64),
-        "num_attention_heads": (2, 4, 4, 4),
-        "cross_attention_dim": 24,
-        "addition_time_embed_dim": 16,
-        "num_frames": 4,
-    }
     widths = tuple((path, 8, 8) for path, *_ in preset.attention_widths)
-    unet = small_unet(replace(CONFIG, layers_per_block=2))
-    got = compress_to(unet, replace(preset, attention_widths=widths, **tiny))
+    narrow = {**UNET, "layers_per_block": preset.layers_per_block}
+    wanted = replace(preset, attention_widths=widths, num_frames=4, **narrow)
+    got = compress_to(small_unet(replace(CONFIG, layers_per_block=2)), wanted)
+    assert Steps.of(preset).laid_out(replace(CONFIG, layers_per_block=2)) == wanted
     with torch.no_grad():
         assert got(*arguments()).isfinite().all()

@@ -7,7 +7,7 @@ from mobilevd.compress.flops import cost, count, count_by_module
 from mobilevd.compress.live_memory import PeakElements
 from mobilevd.export.rewrites import fuse_temporal_attention
 from mobilevd.models import create_unet
-from mobilevd.models.plan import fitted_temporal_blocks, temporal_blocks
+from mobilevd.models.plan import fitted_temporal_blocks, temporal_blocks, with_temporal_blocks
 from mobilevd.presets import PRESETS, get_preset
 from small_unets import CONFIG
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,11 +30,23 @@ def test_every_preset_at_full_size(name):
     parts = count_by_module(preset)
     assert sum(p["tflops"] for p in parts) == pytest.approx(got["tflops"], rel=1e-9)
     assert sum(p["params"] for p in parts) == got["params"]
+    assert got["fitted"] == name.startswith("mobilevd")
+    assert got["weights_mb_fp32"] == pytest.approx(4e-6 * got["params"])
     if name.startswith("mobilevd"):
         assert preset.sampling.evaluations == 1
         assert preset.unet.collapsed_cross_attention
         for _, qk, v in preset.unet.attention_widths:
             assert qk % 8 == v % 8 == 0  # what the kernels take
+
+
+def test_parameters_are_svds():
+    """Counts of diffusers' own UNet: all, what the collapse saves, the 38 temporal blocks."""
+    whole = cost(paper_tables.SVD, paper_tables.LOW).params
+    assert whole == 1_524_623_082
+    collapsed = cost(paper_tables.COLLAPSED, paper_tables.LOW).params
+    assert whole - collapsed == pytest.approx(50.3e6, rel=0.01)
+    spatial_only = with_temporal_blocks(paper_tables.SVD, [])
+    assert whole - cost(spatial_only, paper_tables.LOW).params == pytest.approx(656.1e6, rel=1e-3)
 
 
 def test_xs_goes_beyond_the_paper():

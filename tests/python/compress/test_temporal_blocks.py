@@ -100,6 +100,34 @@ def test_closed_gates_are_pruned_blocks():
     assert torch.equal(again(*args), pruned(*args))
 
 
+def test_full_size_keeps_exactly_n():
+    """SVD's own 38 blocks, on the meta device: what goes is really gone."""
+    with torch.device("meta"):
+        unet = create_unet("svd-512x256")
+    pruner = TemporalBlockPruner(unet, 12)
+    for seed in range(5):
+        assert int(pruner.sample(torch.Generator().manual_seed(seed)).sum()) == 12
+    with torch.no_grad():
+        pruner.importance.copy_(torch.randn(38, generator=torch.Generator().manual_seed(0)))
+    keep = pruner.top()
+    assert [i for i, b in enumerate(pruner.blocks) if b in keep] == sorted(
+        pruner.importance.topk(12).indices.tolist()
+    )
+    pruned = pruner.keep_top()
+    gone = [b for b in pruner.blocks if b not in keep]
+    names = [n for n, _ in pruned.named_modules()]
+    assert not [n for n in names if any(n == g or n.startswith(g + ".") for g in gone)]
+    assert all(k in names for k in keep)
+    lost = sum(p.numel() for p in unet.parameters()) - sum(p.numel() for p in pruned.parameters())
+    blocks = sum(p.numel() for g in gone for p in unet.get_submodule(g).parameters())
+    positions = [g.rpartition(".")[0] + ".time_pos_embed" for g in gone if "transformer" in g]
+    blocks += sum(p.numel() for g in positions for p in unet.get_submodule(g).parameters())
+    assert lost == blocks + len(gone)  # and one blend weight each
+    for n in (-1, 39):
+        with pytest.raises(ValueError, match=rf"must be in 0\.\.38, not {n}"):
+            TemporalBlockPruner(unet, n)
+
+
 def test_gradients_pass_straight_through():
     """d loss / d q is the gradient with respect to the gates, carried to p."""
     unet, args = small_unet(), arguments()

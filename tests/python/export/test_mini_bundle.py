@@ -11,6 +11,7 @@ from mobilevd.export.bundle import export_bundle, read_bundle
 from mobilevd.export.stages import STAGES, make_stage
 from mobilevd.models.store import Model, load_model
 from mobilevd.presets import get_preset
+from programs import relative_error, run_program
 
 BUDGET = json.loads((Path(__file__).parents[2] / "budgets.json").read_text())["mini"]["xnnpack"]
 
@@ -18,16 +19,6 @@ BUDGET = json.loads((Path(__file__).parents[2] / "budgets.json").read_text())["m
 @pytest.fixture(scope="module")
 def manifest(mini_bundle):
     return read_bundle(mini_bundle)
-
-
-def run(program, inputs):
-    """Through ExecuTorch's own Python runtime, with our op library loaded into it."""
-    from executorch.runtime import Runtime
-    from mobilevd.runtime import ops_library
-
-    torch.ops.load_library(str(ops_library()))
-    method = Runtime.get().load_program(program).load_method("forward")
-    return method.execute(list(inputs))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -39,9 +30,9 @@ def test_stage_equals_eager(mini_bundle, name):
     want = stage.module(*inputs)
     if name == "unet":
         want = model.unet.forward_sinusoids(*inputs)  # unrewritten
-    (got,) = run(mini_bundle / f"{name}.pte", inputs)
+    (got,) = run_program(mini_bundle / f"{name}.pte", inputs)
     assert tuple(got.shape) == stage.outputs[0].shape == tuple(want.shape)
-    relative = float((got - want).norm() / want.norm())
+    relative = relative_error(got, want)
     # float32 on both sides; ExecuTorch's GroupNorm takes E[x^2] - E[x]^2, which costs digits.
     assert relative < 1e-4, relative
 

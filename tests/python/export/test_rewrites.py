@@ -1,20 +1,15 @@
 """Each rewrite alone, and all of them together, against the unrewritten UNet in float64."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from mobilevd.export import rewrites
-from mobilevd.models import UNetConfig, create_unet
+from mobilevd.models import create_unet
+from small_networks import UNET_CONFIG
 
-CONFIG = UNetConfig(
-    block_out_channels=(32, 64, 64, 64),
-    layers_per_block=1,
-    num_attention_heads=(1, 2, 4, 4),
-    cross_attention_dim=24,
-    addition_time_embed_dim=16,
-    num_frames=3,
-)
+CONFIG = replace(UNET_CONFIG, num_frames=3)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from mobilevd.models.store import Model
 from mobilevd.models.svd_vae import SvdVaeConfig
 from mobilevd.models.tiny_vae import TinyVaeConfig
 from mobilevd.presets import get_preset
+from programs import relative_error, run_program
 
 TINY = TinyVaeConfig(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), native_scale=0.18215)
 
@@ -53,14 +54,30 @@ def test_stage_equals_its_network(name):
         assert "scaled_dot_product_attention" not in str(program.graph)
 
 
-@pytest.mark.parametrize("name", ["vae_encoder", "vae_decoder"])
-def test_stage_lowers(name):
-    lowered = lower_xnnpack(make_stage(small_model(), name, "xnnpack"))
-    assert len(lowered.program) > 0
+NORM = "native_group_norm.out"
+UPSAMPLING = "upsample_nearest2d.vec_out"
+
+
+@pytest.mark.parametrize(
+    ("name", "tiny", "on_the_cpu"),
+    [
+        ("image_encoder", None, {"native_layer_norm.out"}),
+        ("vae_encoder", None, {NORM}),
+        ("vae_decoder", None, {NORM, UPSAMPLING}),
+        ("vae_decoder", TINY, {UPSAMPLING, "_to_dim_order_copy.out"}),
+    ],
+    ids=["image_encoder", "vae_encoder", "temporal_decoder", "tiny_decoder"],
+)
+@torch.no_grad()
+def test_stage_lowers(tmp_path, name, tiny, on_the_cpu):
+    stage = make_stage(small_model(tiny), name, "xnnpack")
+    lowered = lower_xnnpack(stage)
     # What stays on the CPU is what XNNPACK cannot have: convolutions and attention are delegated.
-    left = {op["op"] for op in lowered.report.to_dict()["cpu_ops"]}
-    upsampling = {"upsample_nearest2d.vec_out"} if name == "vae_decoder" else set()
-    assert left == {"native_group_norm.out"} | upsampling
+    assert {op["op"] for op in lowered.report.to_dict()["cpu_ops"]} == on_the_cpu
+    (tmp_path / "stage.pte").write_bytes(lowered.program)
+    inputs = stage.example(seed=4)
+    (got,) = run_program(tmp_path / "stage.pte", inputs)
+    assert relative_error(got, stage.module(*inputs)) < 1e-4
 
 
 @torch.no_grad()

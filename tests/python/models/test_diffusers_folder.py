@@ -14,7 +14,7 @@ from mobilevd.models.svd_vae import SvdDecoder
 from mobilevd.models.tiny_vae import TinyDecoder
 from mobilevd.presets import get_preset
 from safetensors.torch import load_file, save_file
-from svd_pipeline import randomise, write_pipeline
+from svd_pipeline import write_pipeline, write_tiny_vae
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
@@ -93,12 +93,7 @@ def test_shards_and_fp16_variant(folder, tmp_path):
 
 @torch.no_grad()
 def test_tiny_decoder_shares_the_latents(folder, tmp_path):
-    tiny = randomise(
-        diffusers.AutoencoderTiny(
-            encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4
-        )
-    )
-    tiny.save_pretrained(tmp_path / "taesd")
+    tiny = write_tiny_vae(tmp_path / "taesd")
     model = read_pipeline(folder, PRESET, tiny_vae=tmp_path / "taesd")
     assert isinstance(model.vae.decoder, TinyDecoder)
     diffused = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -5,6 +5,7 @@ import torch
 import transformers
 from mobilevd.models.clip_vision import ClipVision, ClipVisionConfig, transformers_keys
 from mobilevd.models.tiny_vae import TinyVae, TinyVaeConfig
+from small_networks import CLIP
 
 
 @torch.no_grad()
@@ -12,21 +13,12 @@ def test_clip_vision_equals_transformers():
     torch.manual_seed(0)
     theirs = (
         transformers.CLIPVisionModelWithProjection(
-            transformers.CLIPVisionConfig(
-                image_size=28,
-                patch_size=7,
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                intermediate_size=48,
-                projection_dim=24,
-                hidden_act="gelu",
-            )
+            transformers.CLIPVisionConfig(**CLIP, image_size=28, patch_size=7, hidden_act="gelu")
         )
         .double()
         .eval()
     )
-    ours = ClipVision(ClipVisionConfig(28, 7, 32, 2, 4, 48, 24)).double()
+    ours = ClipVision(ClipVisionConfig(**CLIP, image_size=28, patch_size=7)).double()
     ours.load_state_dict(transformers_keys(theirs.state_dict()))
     image = torch.randn(2, 3, 28, 28, dtype=torch.float64)
     want = theirs(image).image_embeds

@@ -12,18 +12,14 @@ from mobilevd.models.diffusers_keys import (
     state_dict_to_ours,
 )
 from safetensors.torch import save_file
+from small_networks import DIFFUSERS_UNET
 
 
 def reference(frames=4, layers=2, transformer_layers=1, seed=0):
     torch.manual_seed(seed)
     model = diffusers.UNetSpatioTemporalConditionModel(
-        block_out_channels=(32, 64, 96, 96),
-        num_attention_heads=(2, 4, 4, 4),
-        layers_per_block=layers,
+        **{**DIFFUSERS_UNET, "layers_per_block": layers},
         transformer_layers_per_block=transformer_layers,
-        cross_attention_dim=24,
-        addition_time_embed_dim=16,
-        projection_class_embeddings_input_dim=48,
         num_frames=frames,
     )
     with torch.no_grad():

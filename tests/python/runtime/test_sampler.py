@@ -9,26 +9,13 @@ import pytest
 import torch
 from mobilevd import _runtime
 from mobilevd.runtime import noise
-
-SVD = {
-    "sigma_min": 0.002,
-    "sigma_max": 700.0,
-    "timestep_spacing": "leading",
-    "timestep_type": "continuous",
-    "prediction_type": "v_prediction",
-    "use_karras_sigmas": True,
-    "interpolation_type": "linear",
-    "steps_offset": 1,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-}
+from small_networks import SCHEDULER
 
 
 def scheduler(steps: int):
     from diffusers import EulerDiscreteScheduler
 
-    euler = EulerDiscreteScheduler(**SVD)
+    euler = EulerDiscreteScheduler(**SCHEDULER)
     euler.set_timesteps(steps)
     return euler
 

@@ -47,8 +47,8 @@ def test_resume_is_bit_exact(tmp_path):
     assert second.step == 5
     assert second.train()
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")[5:]
-    for key, value in whole.averaged().items():
-        assert torch.equal(value, second.averaged()[key])
+    for key, value in whole.ema.items():
+        assert torch.equal(value, second.ema[key])
     assert torch.equal(whole.method.trainable.weight, second.method.trainable.weight)
     assert (tmp_path / "whole" / "loss.png").stat().st_size > 5000
 

@@ -24,44 +24,44 @@ struct LinearShape {
   std::int64_t out_features = 0;  ///< N >= 0 columns of out; GEGLU's weights have 2 N outputs
 };
 
+/// Bytes of scratch that linear() needs to use `lanes` threads, at most 1.4 MB each; 0 for sizes
+/// that are refused. It does not depend on the ISA.
+MOBILEVD_KERNELS_API std::size_t linear_scratch_bytes(const LinearShape& shape, int lanes);
+
 /// A linear layer with what usually follows it, in one pass over its output:
 ///   out = residual + activation(x weight^T + bias)
 /// GEGLU as in arXiv 2002.05202 and in diffusers.
 ///
-/// Layout: x [M, K]; residual, out [M, N]; contiguous, last dimension fastest. packed_weight is
-/// what
-///   pack_linear_weight() made of [N, K], or of [2 N, K] for kGeglu. bias [N] or [2 N] float32;
-///   bias and residual may be null.
-/// Alignment: that of one element (64 bytes are faster). Reads and writes stay within the arrays.
+/// Layout: x [M, K]; residual, out [M, N]; contiguous, last dimension fastest. packed_weight as
+///   pack_linear_weight() makes it of [N, K], or of [2 N, K] for kGeglu. bias [N] or [2 N],
+///   float32. bias and residual may be null.
+/// Alignment: that of one element (64 bytes are faster); scratch 64 bytes. Reads and writes stay
+///   within the arrays.
 /// Aliasing: residual may be out itself; otherwise out must overlap nothing (checked).
-/// Numbers: float32 arithmetic for every storage; sums of up to 640 products, then their sum, in a
-///   fixed order. NaN or Inf in row m of x reaches only row m of out; in a weight, only its column.
-/// Threads: work goes through `parallel_for`; any cut gives the same bits. At most 1.3 MB of
-/// scratch
-///   per thread, kept until the thread ends (where there is no memory for it, the call is slower).
-///   May be called from many threads at once.
+/// Numbers: float32 arithmetic; sums of up to 384 products, then their sum, in a fixed order. A NaN
+///   or Inf in a row of x reaches only that row of out, in the weight only its column.
+/// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives the
+/// same
+///   bits. Scratch: linear_scratch_bytes(shape, lanes). No allocation, 4 KiB of stack per thread.
 /// M = 0 or N = 0 is a no-op and needs no pointers; K = 0 gives activation(bias).
-/// Errors: kInvalidArgument (size out of range, null pointer, overlap), kUnsupported (see
-///   dispatch.h, startup_status()); out is then untouched.
+/// Errors: kInvalidArgument (size out of range, null pointer, overlap, lanes outside 1..1024,
+///   scratch that is null or not aligned), kUnsupported (dispatch.h, startup_status()); out is then
+///   untouched.
 MOBILEVD_KERNELS_API Status linear(const float* x, const float* packed_weight, const float* bias,
                                    const float* residual, float* out, const LinearShape& shape,
-                                   Activation activation = Activation::kNone,
+                                   Activation activation, void* scratch, int lanes,
                                    ParallelFor parallel_for = serial_for);
 
-/// The same with float16 weights, which are half as large.
+/// The same with weights stored as float16.
 MOBILEVD_KERNELS_API Status linear(const float* x, const Half* packed_weight, const float* bias,
                                    const float* residual, float* out, const LinearShape& shape,
-                                   Activation activation = Activation::kNone,
+                                   Activation activation, void* scratch, int lanes,
                                    ParallelFor parallel_for = serial_for);
 
-/// The same with float16 x, residual and out (round to nearest even at the store).
-MOBILEVD_KERNELS_API Status linear(const Half* x, const float* packed_weight, const float* bias,
-                                   const Half* residual, Half* out, const LinearShape& shape,
-                                   Activation activation = Activation::kNone,
-                                   ParallelFor parallel_for = serial_for);
+/// The same with everything but the bias stored as float16.
 MOBILEVD_KERNELS_API Status linear(const Half* x, const Half* packed_weight, const float* bias,
                                    const Half* residual, Half* out, const LinearShape& shape,
-                                   Activation activation = Activation::kNone,
+                                   Activation activation, void* scratch, int lanes,
                                    ParallelFor parallel_for = serial_for);
 
 /// Elements of the packed weights: [panels][K][16], where panels = ceil(N / 16), twice that for

@@ -4,9 +4,22 @@ Importing this package registers them: a CPU implementation (the C++ kernel), a 
 only, for torch.export and torch.compile), and gradients.
 """
 
+from mobilevd.kernels.torch_ops.conv import (
+    conv2d_3x3,
+    conv2d_3x3_out,
+    temporal_conv,
+    temporal_conv_out,
+)
 from mobilevd.kernels.torch_ops.temporal_attention import (
     temporal_attention,
     temporal_attention_out,
 )
 
-__all__ = ["temporal_attention", "temporal_attention_out"]
+__all__ = [
+    "conv2d_3x3",
+    "conv2d_3x3_out",
+    "temporal_attention",
+    "temporal_attention_out",
+    "temporal_conv",
+    "temporal_conv_out",
+]

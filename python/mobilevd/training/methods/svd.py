@@ -1,7 +1,7 @@
 """SVD's own objective: denoise a clip given its first frame (facts: mobilevd-paper 3.1).
 
 Loss: E |v(c_in x, c_noise, c) - v*|^2 with x = x0 + sigma n, log sigma ~ N(0.7, 1.6^2), which is
-SVD's weighted denoising loss (see ``noise.v_target``).
+SVD's weighted denoising loss (see ``preconditioning.v_target``).
 
 Deviations: the image encoder is trained along (SVD's CLIP is frozen; ``mini`` has no CLIP);
 picture and token are dropped together in 10 % of the clips and each alone in 5 %, so that
@@ -13,10 +13,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ...models.preconditioning import c_in, c_noise, v_target
 from ...models.store import Model
 from ..data import Batch, ClipSource, load_batch
 from ..loop import Settings
-from ..noise import COND_MEAN, COND_STD, P_MEAN, P_STD, c_in, c_noise, log_normal, v_target
+from ..noise import COND_MEAN, COND_STD, P_MEAN, P_STD, log_normal
 
 DROP_BOTH, DROP_ONE = 0.10, 0.05
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from ..models.preconditioning import v_target
 from ..models.store import Model
 from ..models.vae import Vae
-from ..training.data import ClipSource, Mixture, load_batch
-from ..training.methods.svd import Conditioning, predict_v
-from ..training.noise import v_target
+from .data import ClipSource, Mixture, load_batch
+from .methods.svd import Conditioning, predict_v
 
 SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 

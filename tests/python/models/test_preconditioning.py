@@ -3,7 +3,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mobilevd.training.noise import c_in, denoised, v_target
+from mobilevd.models.preconditioning import c_in, denoised, v_target
 
 
 @given(st.floats(0.002, 700.0), st.integers(0, 1000))

@@ -1,0 +1,157 @@
+// mobilevd._kernels.conv2d_3x3, temporal_conv, pack_conv_weight.
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "bindings/kernel_arrays.h"
+#include "bindings/kernels.h"
+#include "bindings/scratch.h"
+#include "bindings/thread_pool.h"
+#include "mobilevd/kernels/conv2d.h"
+#include "mobilevd/kernels/temporal_conv.h"
+
+namespace py = pybind11;
+
+namespace mobilevd::bindings {
+namespace {
+
+using MaybeArray = std::optional<py::array>;
+
+void check_sizes(const char* name, const py::array& array, std::initializer_list<std::int64_t> want,
+                 const char* layout) {
+  bool same = array.ndim() == static_cast<py::ssize_t>(want.size());
+  std::string sizes;
+  py::ssize_t i = 0;
+  for (const std::int64_t size : want) {
+    same = same && array.shape(i++) == size;
+    sizes += (sizes.empty() ? "" : ", ") + std::to_string(size);
+  }
+  if (same) return;
+  throw py::value_error(std::string(name) + ": expected " + layout + " = (" + sizes + "), got " +
+                        describe(array));
+}
+
+/// The checks of both convolutions: x and out [a, b, c, channels], weight [panels, taps, C_in, 16].
+void check_conv(const py::array& x, const py::array& weight, std::int64_t out_channels, int taps,
+                const MaybeArray& bias, const MaybeArray& residual, const py::array& out,
+                std::initializer_list<std::int64_t> out_sizes) {
+  check_array("weight", weight, false);
+  check_array("out", out, true);
+  check_dtype("out", out, "x", x);
+  if (out_channels < 1) {
+    throw py::value_error("out_channels: expected at least 1, got " + std::to_string(out_channels));
+  }
+  if (x.dtype().char_() == kDtype<kernels::Half>) check_dtype("weight", weight, "x", x);
+  check_sizes("weight", weight, {(out_channels + 15) / 16, taps, x.shape(3), 16},
+              "the packed layout [ceil(out_channels / 16), taps, in_channels, 16]");
+  check_sizes("out", out, out_sizes, "the shape of the result");
+  if (bias) {
+    check_array("bias", *bias, false, false);
+    check_sizes("bias", *bias, {out_channels}, "[out_channels]");
+  }
+  if (residual) {
+    check_array("residual", *residual, false);
+    check_dtype("residual", *residual, "x", x);
+    check_sizes("residual", *residual, out_sizes, "the shape of the result");
+  }
+}
+
+/// Calls `fn(x, weight, out, epilogue)` with the storage types' pointers, the lock released.
+template <typename Fn>
+void call_conv(const py::array& x, const py::array& weight, const MaybeArray& bias,
+               const MaybeArray& residual, bool silu, py::array& out, Fn&& fn) {
+  const auto call = [&](auto t, auto w) {
+    using T = decltype(t);
+    using W = decltype(w);
+    kernels::ConvEpilogue<T> epilogue;
+    if (bias) epilogue.bias = data<float>(*bias);
+    if (residual) epilogue.residual = data<T>(*residual);
+    epilogue.silu = silu;
+    const T* const x_data = data<T>(x);
+    const W* const weight_data = data<W>(weight);
+    T* const out_data = mutable_data<T>(out);
+    call_released([&] { return fn(x_data, weight_data, out_data, epilogue); });
+  };
+  if (x.dtype().char_() == kDtype<kernels::Half>) return call(kernels::Half{}, kernels::Half{});
+  if (weight.dtype().char_() == kDtype<kernels::Half>) return call(float{}, kernels::Half{});
+  call(float{}, float{});
+}
+
+int lanes() { return static_cast<int>(ThreadPool::global().size()); }
+
+void conv2d_3x3(const py::array& x, const py::array& weight, py::array out,
+                std::int64_t out_channels, const MaybeArray& bias, const MaybeArray& residual,
+                bool silu, std::int64_t stride) {
+  check_array("x", x, false);
+  check_dimensions("x", x, {"batch", "height", "width", "in_channels"});
+  if (stride != 1 && stride != 2) {
+    throw py::value_error("stride: expected 1 or 2, got " + std::to_string(stride));
+  }
+  check_conv(x, weight, out_channels, 9, bias, residual, out,
+             {x.shape(0), (x.shape(1) + stride - 1) / stride, (x.shape(2) + stride - 1) / stride,
+              out_channels});
+  const kernels::Conv2dShape shape{x.shape(0), x.shape(1),   x.shape(2),
+                                   x.shape(3), out_channels, stride};
+  const int count = lanes();
+  call_conv(x, weight, bias, residual, silu, out,
+            [&](auto* in, auto* w, auto* to, const auto& epilogue) {
+              void* scratch = thread_scratch(kernels::conv2d_3x3_scratch_bytes(shape, count));
+              return kernels::conv2d_3x3(in, w, to, shape, epilogue, scratch, count, kPool);
+            });
+}
+
+void temporal_conv(const py::array& x, const py::array& weight, py::array out,
+                   std::int64_t out_channels, const MaybeArray& bias, const MaybeArray& residual,
+                   bool silu) {
+  check_array("x", x, false);
+  check_dimensions("x", x, {"batch", "frames", "positions", "in_channels"});
+  check_conv(x, weight, out_channels, 3, bias, residual, out,
+             {x.shape(0), x.shape(1), x.shape(2), out_channels});
+  const kernels::TemporalConvShape shape{x.shape(0), x.shape(1), x.shape(2), x.shape(3),
+                                         out_channels};
+  const int count = lanes();
+  call_conv(x, weight, bias, residual, silu, out,
+            [&](auto* in, auto* w, auto* to, const auto& epilogue) {
+              void* scratch = thread_scratch(kernels::temporal_conv_scratch_bytes(shape, count));
+              return kernels::temporal_conv(in, w, to, shape, epilogue, scratch, count, kPool);
+            });
+}
+
+template <typename W>
+py::array pack(const py::array& weight) {
+  const std::int64_t out_channels = weight.shape(0), in_channels = weight.shape(1);
+  const auto taps = static_cast<int>(weight.shape(2));
+  py::array packed(weight.dtype(),
+                   std::vector<py::ssize_t>{(out_channels + 15) / 16, taps, in_channels, 16});
+  const W* const from = data<W>(weight);
+  W* const to = mutable_data<W>(packed);
+  call_released(
+      [&] { return kernels::pack_conv_weight(from, to, in_channels, out_channels, taps); });
+  return packed;
+}
+
+py::array pack_conv_weight(const py::array& weight) {
+  check_array("weight", weight, false);
+  check_dimensions("weight", weight, {"out_channels", "in_channels", "taps"});
+  return weight.dtype().char_() == kDtype<float> ? pack<float>(weight)
+                                                 : pack<kernels::Half>(weight);
+}
+
+}  // namespace
+
+void register_conv(py::module_& m) {
+  m.def("conv2d_3x3", &conv2d_3x3, py::arg("x").noconvert(), py::arg("weight").noconvert(),
+        py::arg("out").noconvert(), py::arg("out_channels"), py::arg("bias") = py::none(),
+        py::arg("residual") = py::none(), py::arg("silu") = false, py::arg("stride") = 1,
+        "Writes the 3x3 convolution of channels-last x with packed weights to out.");
+  m.def("temporal_conv", &temporal_conv, py::arg("x").noconvert(), py::arg("weight").noconvert(),
+        py::arg("out").noconvert(), py::arg("out_channels"), py::arg("bias") = py::none(),
+        py::arg("residual") = py::none(), py::arg("silu") = false,
+        "Writes the convolution of x over three frames with packed weights to out.");
+  m.def("pack_conv_weight", &pack_conv_weight, py::arg("weight").noconvert(),
+        "Packs weights [out_channels, in_channels, taps].");
+}
+
+}  // namespace mobilevd::bindings

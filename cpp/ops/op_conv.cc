@@ -1,0 +1,148 @@
+#include "ops/op_conv.h"
+
+#include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
+
+#include "mobilevd/kernels/conv2d.h"
+#include "mobilevd/kernels/temporal_conv.h"
+#include "ops/parallel.h"
+
+namespace mobilevd::ops {
+namespace {
+
+using executorch::aten::ScalarType;
+using executorch::aten::SizesType;
+using executorch::aten::Tensor;
+using executorch::runtime::Error;
+using executorch::runtime::KernelRuntimeContext;
+
+/// Calls `fn(x, weight, out, epilogue)` with the storage types' pointers.
+template <typename Fn>
+kernels::Status with_types(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                           const std::optional<Tensor>& residual, bool silu, Tensor& out, Fn&& fn) {
+  const auto call = [&](auto t, auto w) {
+    using T = decltype(t);
+    using W = decltype(w);
+    kernels::ConvEpilogue<T> epilogue;
+    if (bias) epilogue.bias = bias->const_data_ptr<float>();
+    if (residual) epilogue.residual = static_cast<const T*>(residual->const_data_ptr());
+    epilogue.silu = silu;
+    return fn(static_cast<const T*>(x.const_data_ptr()),
+              static_cast<const W*>(weight.const_data_ptr()),
+              static_cast<T*>(out.mutable_data_ptr()), epilogue);
+  };
+  if (x.scalar_type() == ScalarType::Half) return call(kernels::Half{}, kernels::Half{});
+  if (weight.scalar_type() == ScalarType::Half) return call(float{}, kernels::Half{});
+  return call(float{}, float{});
+}
+
+/// What both convolutions ask of their tensors; out is resized to `sizes`.
+bool check(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
+           int64_t out_channels, int taps, const std::optional<Tensor>& bias,
+           const std::optional<Tensor>& residual, const SizesType (&sizes)[4], Tensor& out) {
+  const auto fail = [&](const char* what) {
+    ET_LOG(Error, "convolution: %s", what);
+    context.fail(Error::InvalidArgument);
+    return false;
+  };
+  const ScalarType type = x.scalar_type();
+  if (type != ScalarType::Float && type != ScalarType::Half) return fail("x: float32 or float16");
+  const ScalarType stored = weight.scalar_type();
+  if (stored != ScalarType::Half && (stored != ScalarType::Float || type == ScalarType::Half)) {
+    return fail("weight: float32 or float16, and float16 where x is");
+  }
+  if (out.scalar_type() != type || (residual && residual->scalar_type() != type)) {
+    return fail("residual and out must have x's dtype");
+  }
+  if (weight.dim() != 4 || weight.size(0) != (out_channels + 15) / 16 || weight.size(1) != taps ||
+      weight.size(2) != x.size(3) || weight.size(3) != 16) {
+    return fail("weight must be packed as [ceil(out_channels / 16), taps, C_in, 16]");
+  }
+  if (bias && (bias->scalar_type() != ScalarType::Float || bias->numel() != out_channels)) {
+    return fail("bias must be float32 [out_channels]");
+  }
+  for (const Tensor* tensor : {&x, &weight, static_cast<const Tensor*>(&out)}) {
+    if (!executorch::runtime::tensor_is_default_dim_order(*tensor)) {
+      return fail("tensors must be contiguous");
+    }
+  }
+  if (residual) {
+    bool same = residual->dim() == 4 && executorch::runtime::tensor_is_default_dim_order(*residual);
+    for (int i = 0; same && i < 4; ++i) same = residual->size(i) == sizes[i];
+    if (!same) return fail("residual must have out's shape and be contiguous");
+  }
+  if (executorch::runtime::resize_tensor(out, {sizes, 4}) != Error::Ok) {
+    return fail("out cannot be resized");
+  }
+  return true;
+}
+
+template <typename Fn>
+void run_with_scratch(KernelRuntimeContext& context, std::size_t bytes, Fn&& fn) {
+  void* scratch = nullptr;
+  if (bytes > 0) {
+    const auto memory = context.allocate_temp(bytes, 64);
+    if (!memory.ok()) {
+      ET_LOG(Error, "convolution: no %zu bytes of temporary memory", bytes);
+      context.fail(Error::MemoryAllocationFailed);
+      return;
+    }
+    scratch = *memory;
+  }
+  const kernels::Status status = fn(scratch);
+  if (!status.ok()) {
+    ET_LOG(Error, "%s", status.message);
+    context.fail(Error::InvalidArgument);
+  }
+}
+
+}  // namespace
+
+Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
+                       int64_t out_channels, const std::optional<Tensor>& bias,
+                       const std::optional<Tensor>& residual, bool silu, int64_t stride,
+                       Tensor& out) {
+  ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [N, H, W, C_in]");
+  ET_KERNEL_CHECK_MSG(context, stride == 1 || stride == 2, InvalidArgument, out,
+                      "stride must be 1 or 2");
+  const SizesType sizes[4] = {static_cast<SizesType>(x.size(0)),
+                              static_cast<SizesType>((x.size(1) + stride - 1) / stride),
+                              static_cast<SizesType>((x.size(2) + stride - 1) / stride),
+                              static_cast<SizesType>(out_channels)};
+  if (!check(context, x, weight, out_channels, 9, bias, residual, sizes, out)) return out;
+  const kernels::Conv2dShape shape{x.size(0), x.size(1),    x.size(2),
+                                   x.size(3), out_channels, stride};
+  const int lanes = executorch_lanes();
+  run_with_scratch(context, kernels::conv2d_3x3_scratch_bytes(shape, lanes), [&](void* scratch) {
+    return with_types(x, weight, bias, residual, silu, out,
+                      [&](auto* in, auto* w, auto* to, const auto& epilogue) {
+                        return kernels::conv2d_3x3(in, w, to, shape, epilogue, scratch, lanes,
+                                                   executorch_parallel_for);
+                      });
+  });
+  return out;
+}
+
+Tensor& temporal_conv_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
+                          int64_t out_channels, const std::optional<Tensor>& bias,
+                          const std::optional<Tensor>& residual, bool silu, Tensor& out) {
+  ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [B, F, S, C_in]");
+  const SizesType sizes[4] = {static_cast<SizesType>(x.size(0)), static_cast<SizesType>(x.size(1)),
+                              static_cast<SizesType>(x.size(2)),
+                              static_cast<SizesType>(out_channels)};
+  if (!check(context, x, weight, out_channels, 3, bias, residual, sizes, out)) return out;
+  const kernels::TemporalConvShape shape{x.size(0), x.size(1), x.size(2), x.size(3), out_channels};
+  const int lanes = executorch_lanes();
+  run_with_scratch(context, kernels::temporal_conv_scratch_bytes(shape, lanes), [&](void* scratch) {
+    return with_types(x, weight, bias, residual, silu, out,
+                      [&](auto* in, auto* w, auto* to, const auto& epilogue) {
+                        return kernels::temporal_conv(in, w, to, shape, epilogue, scratch, lanes,
+                                                      executorch_parallel_for);
+                      });
+  });
+  return out;
+}
+
+}  // namespace mobilevd::ops
+
+EXECUTORCH_LIBRARY(mobilevd, "conv2d_3x3.out", mobilevd::ops::conv2d_3x3_out);
+EXECUTORCH_LIBRARY(mobilevd, "temporal_conv.out", mobilevd::ops::temporal_conv_out);

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "gemm/panels.h"
+
+namespace mobilevd::kernels {
+
+/// Most lanes a caller may ask for: more cores than any device has.
+constexpr int kMaxLanes = 1024;
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// How a number of lanes share units (of rows) times panels (of 16 output channels): first by
+/// units, `least_units` each at least, then by panels (each lane then repeats the cheap packing of
+/// its units' inputs). Panels go in pairs: what AVX-512 multiplies at once.
+class LaneCut {
+ public:
+  LaneCut(std::int64_t units, std::int64_t panels, std::int64_t least_units, int lanes)
+      : units_(units),
+        panels_(panels),
+        by_units_(std::min<std::int64_t>(lanes, ceil_div(units, least_units))),
+        by_panels_(std::clamp<std::int64_t>(panels / 4, 1, lanes / by_units_)) {}
+
+  std::size_t lanes() const { return static_cast<std::size_t>(by_units_ * by_panels_); }
+  std::ptrdiff_t unit_begin(std::size_t lane) const { return unit(unit_part(lane)); }
+  std::ptrdiff_t unit_end(std::size_t lane) const { return unit(unit_part(lane) + 1); }
+  std::ptrdiff_t panel_begin(std::size_t lane) const { return panel(panel_part(lane)); }
+  std::ptrdiff_t panel_end(std::size_t lane) const { return panel(panel_part(lane) + 1); }
+
+ private:
+  std::int64_t unit_part(std::size_t lane) const {
+    return static_cast<std::int64_t>(lane) / by_panels_;
+  }
+  std::int64_t panel_part(std::size_t lane) const {
+    return static_cast<std::int64_t>(lane) % by_panels_;
+  }
+  std::ptrdiff_t unit(std::int64_t part) const {
+    return static_cast<std::ptrdiff_t>(units_ * part / by_units_);
+  }
+  std::ptrdiff_t panel(std::int64_t part) const {
+    return static_cast<std::ptrdiff_t>(
+        std::min(2 * (ceil_div(panels_, 2) * part / by_panels_), panels_));
+  }
+
+  std::int64_t units_, panels_, by_units_, by_panels_;
+};
+
+}  // namespace mobilevd::kernels

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mobilevd/kernels/export.h"
+#include "mobilevd/kernels/half.h"
+#include "mobilevd/kernels/status.h"
+
+// What conv2d_3x3 and temporal_conv share: packed weights and what follows the sums.
+namespace mobilevd::kernels {
+
+/// What is added to a convolution's sums before they are stored; null for nothing.
+/// out = silu?(sums + bias + residual).
+template <typename T>
+struct ConvEpilogue {
+  const float* bias = nullptr;  ///< [C_out]
+  const T* residual = nullptr;  ///< like out; may be out itself, but must not overlap it otherwise
+  bool silu = false;
+};
+
+/// Elements of a packed weight: [ceil(C_out / 16)][taps][C_in][16], padded with zeros. `taps` is 9
+/// for conv2d_3x3 (row * 3 + column of the filter), 3 for temporal_conv. The layout is the same for
+/// every ISA: pack once, at export, and map the file on any machine.
+MOBILEVD_KERNELS_API std::size_t conv_packed_size(std::int64_t in_channels,
+                                                  std::int64_t out_channels, int taps);
+
+/// Packs weight [C_out, C_in, taps] (torch's layout, contiguous) into `packed`.
+MOBILEVD_KERNELS_API Status pack_conv_weight(const float* weight, float* packed,
+                                             std::int64_t in_channels, std::int64_t out_channels,
+                                             int taps);
+MOBILEVD_KERNELS_API Status pack_conv_weight(const Half* weight, Half* packed,
+                                             std::int64_t in_channels, std::int64_t out_channels,
+                                             int taps);
+
+}  // namespace mobilevd::kernels
