@@ -6,6 +6,7 @@ namespace mobilevd::bindings {
 
 // One per kernel, each in kernels_<kernel>.cc.
 void register_conv(pybind11::module_& m);
+void register_linear(pybind11::module_& m);
 void register_temporal_attention(pybind11::module_& m);
 
 }  // namespace mobilevd::bindings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import torch
@@ -83,6 +84,20 @@ def temporal_conv_flops(
 ) -> int:
     """x [B, F, S, in_channels], packed weight, out [B, F, S, out_channels]."""
     return _conv_flops(x_shape, weight_shape, out_channels, x_shape[0] * x_shape[1] * x_shape[2])
+
+
+@register_flop_formula(torch.ops.mobilevd.linear)
+def linear_flops(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    out_features: int,
+    bias_shape: tuple[int, ...] | None = None,
+    residual_shape: tuple[int, ...] | None = None,
+    activation: str | None = None,
+    **kwargs: Any,
+) -> int:
+    """As torch counts a linear layer: the products, without padding; GEGLU's has two halves."""
+    return 2 * prod(x_shape) * out_features * (2 if activation == "geglu" else 1)
 
 
 @dataclass(frozen=True)

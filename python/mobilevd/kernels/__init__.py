@@ -9,6 +9,7 @@ from __future__ import annotations
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
+from mobilevd.kernels._linear import linear, pack_linear_weight
 from mobilevd.kernels._temporal_attention import temporal_attention
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "conv2d_3x3",
     "get_num_threads",
     "isa",
+    "linear",
     "pack_conv_weight",
+    "pack_linear_weight",
     "set_isa",
     "set_num_threads",
     "temporal_attention",
