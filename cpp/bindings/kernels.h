@@ -8,6 +8,7 @@ namespace mobilevd::bindings {
 void register_conv(pybind11::module_& m);
 void register_group_norm_silu(pybind11::module_& m);
 void register_spatial_attention(pybind11::module_& m);
+void register_linear(pybind11::module_& m);
 void register_temporal_attention(pybind11::module_& m);
 void register_temporal_attention_block(pybind11::module_& m);
 

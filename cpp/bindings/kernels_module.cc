@@ -65,6 +65,7 @@ PYBIND11_MODULE(_kernels, m) {
   mobilevd::bindings::register_conv(m);
   mobilevd::bindings::register_group_norm_silu(m);
   mobilevd::bindings::register_spatial_attention(m);
+  mobilevd::bindings::register_linear(m);
   mobilevd::bindings::register_temporal_attention(m);
   mobilevd::bindings::register_temporal_attention_block(m);
   m.def(

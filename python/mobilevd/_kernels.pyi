@@ -43,6 +43,15 @@ def group_norm_silu(
     silu: bool = True,
     channels_last: bool = False,
 ) -> None: ...
+def linear(
+    x: _Array,
+    packed_weight: _Array,
+    out: _Array,
+    bias: _Array | None = None,
+    residual: _Array | None = None,
+    activation: str | None = None,
+) -> None: ...
+def pack_linear_weight(weight: _Array, geglu: bool = False) -> _Array: ...
 def pack_conv_weight(weight: _Array) -> _Array: ...
 def pack_temporal_attention_block(
     to_q: _Float, to_k: _Float, to_v: _Float, to_out: _Float, num_heads: int, int8: bool

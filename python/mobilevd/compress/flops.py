@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import torch
@@ -124,6 +125,20 @@ def spatial_attention_flops(
 def group_norm_silu_flops(*args: Any, **kwargs: Any) -> int:
     """None, as torch counts for GroupNorm and SiLU: only matrix products are counted."""
     return 0
+
+
+@register_flop_formula(torch.ops.mobilevd.linear)
+def linear_flops(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    out_features: int,
+    bias_shape: tuple[int, ...] | None = None,
+    residual_shape: tuple[int, ...] | None = None,
+    activation: str | None = None,
+    **kwargs: Any,
+) -> int:
+    """As torch counts a linear layer: the products, without padding; GEGLU's has two halves."""
+    return 2 * prod(x_shape) * out_features * (2 if activation == "geglu" else 1)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
 from mobilevd.kernels._group_norm_silu import group_norm_silu
+from mobilevd.kernels._linear import linear, pack_linear_weight
 from mobilevd.kernels._spatial_attention import spatial_attention
 from mobilevd.kernels._temporal_attention import temporal_attention
 from mobilevd.kernels._temporal_attention_block import (
@@ -25,7 +26,9 @@ __all__ = [
     "get_num_threads",
     "group_norm_silu",
     "isa",
+    "linear",
     "pack_conv_weight",
+    "pack_linear_weight",
     "pack_temporal_attention_block",
     "set_isa",
     "set_num_threads",

@@ -2,6 +2,7 @@
 
 Importing this package registers them: a CPU implementation (the C++ kernel), a fake one (shapes
 only, for torch.export and torch.compile), and gradients, but for those on packed weights.
+only, for torch.export and torch.compile), and gradients where a kernel has them.
 """
 
 from mobilevd.kernels.torch_ops.conv import (
@@ -11,6 +12,7 @@ from mobilevd.kernels.torch_ops.conv import (
     temporal_conv_out,
 )
 from mobilevd.kernels.torch_ops.group_norm_silu import group_norm_silu, group_norm_silu_out
+from mobilevd.kernels.torch_ops.linear import linear, linear_out
 from mobilevd.kernels.torch_ops.spatial_attention import (
     spatial_attention,
     spatial_attention_out,
@@ -29,6 +31,8 @@ __all__ = [
     "conv2d_3x3_out",
     "group_norm_silu",
     "group_norm_silu_out",
+    "linear",
+    "linear_out",
     "spatial_attention",
     "spatial_attention_out",
     "temporal_attention",

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal
+
+import numpy as np
+
+from mobilevd import _kernels
+from mobilevd.kernels._arrays import Array, empty_like, kind
+
+Activation = Literal["silu", "geglu"]
+
+
+def pack_linear_weight(weight: Array, geglu: bool = False) -> Array:
+    """Pack a linear layer's weight for linear; once, e.g. at export.
+
+    Parameters
+    ----------
+    weight : [out_features, in_features] as torch.nn.Linear has it; float32 or float16
+    geglu : the outputs are a value and a gate, halves of `weight`, for activation "geglu"
+
+    Returns
+    -------
+    [panels, in_features, 16], padded with zeros: panels of 16 outputs, with `geglu` in turn of
+    value and of gate. The layout is the same for every ISA.
+    """
+    if isinstance(weight, np.ndarray):
+        return _kernels.pack_linear_weight(np.ascontiguousarray(weight), geglu)
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(weight, torch.Tensor):
+        raise TypeError(f"weight: expected a numpy array or a torch tensor, got {kind(weight)}")
+    array = weight.detach().cpu().contiguous().numpy()
+    return torch.from_numpy(_kernels.pack_linear_weight(array, geglu))
+
+
+def linear(
+    x: Array,
+    packed_weight: Array,
+    bias: Array | None = None,
+    residual: Array | None = None,
+    activation: Activation | None = None,
+    out: Array | None = None,
+    *,
+    out_features: int | None = None,
+) -> Array:
+    """A linear layer with what follows it, in one pass over its output. Inference only.
+
+    `out = residual + activation(x @ weight.T + bias)`, float32 arithmetic whatever the storage.
+    "geglu" is diffusers': value * gelu(gate), GELU by erf, the value being the first half of the
+    weight's outputs (arXiv 2002.05202).
+
+    Parameters
+    ----------
+    x : [..., in_features], float32 or float16, C-contiguous
+    packed_weight : by pack_linear_weight (with geglu=True for "geglu"); of x's dtype, or float16
+    bias : [out_features], or [2 * out_features] for "geglu"; float32
+    residual, out : [..., out_features], of x's dtype; out must not overlap x, and may be the
+        residual; a new array when None
+    activation : None, "silu" or "geglu"
+    out_features : needed only where neither `bias`, `residual` nor `out` tell it and it is not a
+        multiple of 16, to which packed weights are padded
+
+    Returns
+    -------
+    `out`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As temporal_attention.
+    """
+    kind_of, what = _kind_of(x)
+    given = {"packed_weight": packed_weight, "bias": bias, "residual": residual, "out": out}
+    for name, array in given.items():
+        if array is not None and not isinstance(array, kind_of):
+            raise TypeError(f"{name}: expected {what} as x is, got {kind(array)}")
+    if packed_weight is None:
+        raise TypeError(f"packed_weight: expected {what}, got None")
+    if out_features is None:
+        out_features = _width(packed_weight, bias, residual, activation, out)
+
+    if isinstance(x, np.ndarray):
+        if out is None:
+            shape = (*x.shape[:-1], out_features)
+            out = empty_like(np.broadcast_to(np.zeros((), x.dtype), shape))
+        elif out.shape[-1:] != (out_features,):
+            raise ValueError(f"out: expected {out_features} features, got {out.shape}")
+        _kernels.linear(x, packed_weight, out, bias, residual, activation)
+        return out
+    from mobilevd.kernels import torch_ops
+
+    arguments = (x, packed_weight, out_features, bias, residual, activation)
+    if out is None:
+        return torch_ops.linear(*arguments)
+    return torch_ops.linear_out(*arguments, out=out)
+
+
+def _kind_of(x: Any) -> tuple[Any, str]:
+    torch = sys.modules.get("torch")
+    if isinstance(x, np.ndarray):
+        return np.ndarray, "a numpy array"
+    if torch is not None and isinstance(x, torch.Tensor):
+        return torch.Tensor, "a torch tensor"
+    raise TypeError(f"x: expected a numpy array or a torch CPU tensor, got {kind(x)}")
+
+
+def _width(packed_weight: Any, bias: Any, residual: Any, activation: Any, out: Any) -> int:
+    copies = 2 if activation == "geglu" else 1
+    for array in (out, residual):
+        if array is not None and len(array.shape) > 0:
+            return int(array.shape[-1])
+    if bias is not None and len(bias.shape) == 1:
+        return int(bias.shape[0]) // copies
+    return 16 * int(packed_weight.shape[0]) // copies if len(packed_weight.shape) > 0 else 0
