@@ -16,6 +16,7 @@ KERNEL_NAMES = (
     "temporal_attention_block",
     "spatial_attention",
     "group_norm_silu",
+    "linear",
     "conv2d",
     "temporal_conv",
 )

@@ -67,11 +67,18 @@ def _known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
             raise UsageError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
 
 
-def _shape(text: str, sizes: Sequence[str]) -> tuple[int, ...]:
+_WORDS = {"epilogue": ("none", "residual", "geglu")}  # sizes that are choices
+
+
+def _shape(text: str, sizes: Sequence[str]) -> tuple[int | str, ...]:
     parts = text.split("x")
-    if len(parts) != len(sizes) or not all(part.isdigit() for part in parts):
+    fits = len(parts) == len(sizes) and all(
+        part in _WORDS[size] if size in _WORDS else part.isdigit()
+        for part, size in zip(parts, sizes, strict=True)
+    )
+    if not fits:
         raise UsageError(f"shape {text!r}: expected {'x'.join(sizes)}")
-    return tuple(int(part) for part in parts)
+    return tuple(int(part) if part.isdigit() else part for part in parts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,10 +40,10 @@ class Problem:
 class Kernel:
     name: str
     sizes: tuple[str, ...]  # what the numbers of a shape are, as in kernels/shapes/<name>.txt
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: tuple[tuple[int | str, ...], ...]  # a word where a size is a choice
     problem: Callable[..., Problem]  # of the sizes, by position
 
-    def label(self, shape: tuple[int, ...]) -> str:
+    def label(self, shape: tuple[int | str, ...]) -> str:
         return "x".join(str(size) for size in shape)
 
 

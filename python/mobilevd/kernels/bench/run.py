@@ -36,7 +36,7 @@ def run(
     threads: Sequence[int] = (1, 2),
     rounds: int = 15,
     libraries: Sequence[str] = tuple(peers.LIBRARIES),
-    shapes: Sequence[tuple[int, ...]] | None = None,
+    shapes: Sequence[tuple[int | str, ...]] | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Row]:
     """Time `kernel` and its peers in float32.
@@ -95,7 +95,7 @@ def run(
 
 def _row(
     kernel: Kernel,
-    shape: tuple[int, ...],
+    shape: tuple[int | str, ...],
     threads: int,
     problem: Problem,
     times: dict[str, list[float]],
