@@ -1,21 +1,19 @@
 #include "mobilevd/kernels/gemm_int8.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "mobilevd/kernels/dispatch.h"
+#include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
 namespace {
+
+using namespace testing_isa;
 
 constexpr std::size_t kGuard = 32;  // elements around out that must stay as they were
 constexpr float kGuardValue = -12344.0f;
@@ -106,32 +104,7 @@ struct Problem {
   }
 };
 
-/// Cuts [0, n) into pieces of one item, run by three threads in no fixed order.
-struct Threaded {
-  void operator()(std::size_t n, std::size_t /*grain*/, RangeFn body) const {
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-      for (std::size_t i; (i = next.fetch_add(1)) < n;) body(i, i + 1);
-    };
-    std::thread a(work), b(work);
-    work();
-    a.join();
-    b.join();
-  }
-};
-
-/// Every test runs on every ISA this CPU has.
-class GemmInt8Test : public testing::TestWithParam<Isa> {
- protected:
-  void SetUp() override {
-    before_ = isa();
-    ASSERT_TRUE(set_isa(isa_name(GetParam())).ok());
-  }
-  void TearDown() override { ASSERT_TRUE(set_isa(isa_name(before_)).ok()); }
-
- private:
-  Isa before_ = Isa::kScalar;
-};
+class GemmInt8Test : public IsaTest {};
 
 TEST_P(GemmInt8Test, GivesTheBitsOfItsDefinition) {
   unsigned seed = 1;
@@ -220,12 +193,7 @@ TEST_P(GemmInt8Test, ZeroAndTinyRowsAndOutputs) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, GemmInt8Test, testing::ValuesIn([] {
-                           std::size_t count = 0;
-                           const Isa* isas = available_isas(&count);
-                           return std::vector<Isa>(isas, isas + count);
-                         }()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+MOBILEVD_TEST_EVERY_ISA(GemmInt8Test);
 
 TEST(GemmInt8Errors, NameTheArgumentAndLeaveOutAlone) {
   Problem problem(3, 16, 16, 1);

@@ -1,38 +1,24 @@
 #include "mobilevd/kernels/group_norm_silu.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "mobilevd/kernels/dispatch.h"
-#include "simd/half_convert.h"
 #include "testing/emulation.h"
+#include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
 namespace {
 
+using namespace testing_isa;
+
 constexpr std::size_t kGuard = 32;        // elements around out that must stay as they were
 constexpr float kGuardValue = -12344.0f;  // exact in binary16, too
 constexpr float kEps = 1e-5f;
-
-float widen(float x) { return x; }
-float widen(Half x) { return half_to_float(x); }
-template <typename T>
-T narrow(float x) {
-  if constexpr (std::is_same_v<T, float>) {
-    return x;
-  } else {
-    return float_to_half(x);
-  }
-}
 
 /// What a result may be off by, as a share of the largest: float32 arithmetic for both types, then
 /// one rounding.
@@ -134,35 +120,7 @@ struct Problem {
   }
 };
 
-/// Cuts [0, n) into pieces of `piece` items, run by a few threads in no fixed order.
-struct Threaded {
-  std::size_t piece;
-  void operator()(std::size_t n, std::size_t /*grain*/, RangeFn body) const {
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-      for (std::size_t begin; (begin = next.fetch_add(piece)) < n;) {
-        body(begin, std::min(begin + piece, n));
-      }
-    };
-    std::thread a(work), b(work);
-    work();
-    a.join();
-    b.join();
-  }
-};
-
-/// Every test runs on every ISA this CPU has.
-class GroupNormSiluTest : public testing::TestWithParam<Isa> {
- protected:
-  void SetUp() override {
-    before_ = isa();
-    ASSERT_TRUE(set_isa(isa_name(GetParam())).ok());
-  }
-  void TearDown() override { ASSERT_TRUE(set_isa(isa_name(before_)).ok()); }
-
- private:
-  Isa before_ = Isa::kScalar;
-};
+class GroupNormSiluTest : public IsaTest {};
 
 template <typename T, typename W>
 void check_shapes() {
@@ -371,12 +329,7 @@ TEST_P(GroupNormSiluTest, SiluIsAccurateEverywhere) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, GroupNormSiluTest, testing::ValuesIn([] {
-                           std::size_t count = 0;
-                           const Isa* isas = available_isas(&count);
-                           return std::vector<Isa>(isas, isas + count);
-                         }()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+MOBILEVD_TEST_EVERY_ISA(GroupNormSiluTest);
 
 TEST(GroupNormSiluErrors, NameTheArgumentAndLeaveOutAlone) {
   const auto message = [](const GroupNormSiluShape& shape, float eps = kEps) {

@@ -1,37 +1,23 @@
 #include "mobilevd/kernels/temporal_attention.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "mobilevd/kernels/dispatch.h"
-#include "simd/half_convert.h"
 #include "testing/emulation.h"
+#include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
 namespace {
 
+using namespace testing_isa;
+
 constexpr std::size_t kGuard = 32;        // elements around out that must stay as they were
 constexpr float kGuardValue = -12344.0f;  // exact in binary16, too
-
-float widen(float x) { return x; }
-float widen(Half x) { return half_to_float(x); }
-template <typename T>
-T narrow(float x) {
-  if constexpr (std::is_same_v<T, float>) {
-    return x;
-  } else {
-    return float_to_half(x);
-  }
-}
 
 /// What a result of type T may be off by, as a share of the largest value it is a mean of: float32
 /// arithmetic in both cases, then one rounding to T.
@@ -131,35 +117,7 @@ struct Problem {
   }
 };
 
-/// Cuts [0, n) into pieces of `piece` items, run by a few threads in no fixed order.
-struct Threaded {
-  std::size_t piece;
-  void operator()(std::size_t n, std::size_t /*grain*/, RangeFn body) const {
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-      for (std::size_t begin; (begin = next.fetch_add(piece)) < n;) {
-        body(begin, std::min(begin + piece, n));
-      }
-    };
-    std::thread a(work), b(work);
-    work();
-    a.join();
-    b.join();
-  }
-};
-
-/// Every test runs on every ISA this CPU has.
-class TemporalAttentionTest : public testing::TestWithParam<Isa> {
- protected:
-  void SetUp() override {
-    before_ = isa();
-    ASSERT_TRUE(set_isa(isa_name(GetParam())).ok());
-  }
-  void TearDown() override { ASSERT_TRUE(set_isa(isa_name(before_)).ok()); }
-
- private:
-  Isa before_ = Isa::kScalar;
-};
+class TemporalAttentionTest : public IsaTest {};
 
 template <typename T>
 void check_shapes() {
@@ -308,12 +266,7 @@ TEST_P(TemporalAttentionTest, EqualKeysGiveTheMean) {
   problem.check(kTolerance<float>);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, TemporalAttentionTest, testing::ValuesIn([] {
-                           std::size_t count = 0;
-                           const Isa* isas = available_isas(&count);
-                           return std::vector<Isa>(isas, isas + count);
-                         }()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+MOBILEVD_TEST_EVERY_ISA(TemporalAttentionTest);
 
 TEST(TemporalAttentionErrors, NameTheArgumentAndLeaveOutAlone) {
   const auto message = [](const TemporalAttentionShape& shape) {

@@ -1,50 +1,24 @@
 // What temporal_attention_block computes, on every ISA this CPU has.
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <vector>
 
-#include "mobilevd/kernels/dispatch.h"
 #include "temporal_attention_block/temporal_attention_block_problem.h"
 #include "testing/emulation.h"
+#include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
 namespace {
 
-/// Cuts [0, n) into pieces of one item, run by three threads in no fixed order.
-struct Threaded {
-  void operator()(std::size_t n, std::size_t /*grain*/, RangeFn body) const {
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-      for (std::size_t i; (i = next.fetch_add(1)) < n;) body(i, i + 1);
-    };
-    std::thread a(work), b(work);
-    work();
-    a.join();
-    b.join();
-  }
-};
+using namespace testing_isa;
 
-/// Every test runs on every ISA this CPU has.
-class TemporalAttentionBlockTest : public testing::TestWithParam<Isa> {
- protected:
-  void SetUp() override {
-    before_ = isa();
-    ASSERT_TRUE(set_isa(isa_name(GetParam())).ok());
-  }
-  void TearDown() override { ASSERT_TRUE(set_isa(isa_name(before_)).ok()); }
-
- private:
-  Isa before_ = Isa::kScalar;
-};
+class TemporalAttentionBlockTest : public IsaTest {};
 
 TEST_P(TemporalAttentionBlockTest, OddShapes) {
   unsigned seed = 1;
@@ -206,15 +180,9 @@ TEST_P(TemporalAttentionBlockTest, HugeLogitsDoNotOverflow) {
   for (std::size_t n = 0; n < problem.size; ++n) ASSERT_TRUE(std::isfinite(problem.out[n])) << n;
 }
 
-std::vector<Isa> isas() {
-  std::size_t count = 0;
-  const Isa* first = available_isas(&count);
-  return std::vector<Isa>(first, first + count);
-}
-INSTANTIATE_TEST_SUITE_P(Isa, TemporalAttentionBlockTest, testing::ValuesIn(isas()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+MOBILEVD_TEST_EVERY_ISA(TemporalAttentionBlockTest);
 INSTANTIATE_TEST_SUITE_P(Isa, TemporalAttentionBlockBits,
-                         testing::Combine(testing::ValuesIn(isas()),
+                         testing::Combine(testing::ValuesIn(every_isa()),
                                           testing::Values(Precision::kFloat32, Precision::kInt8)),
                          [](const auto& info) {
                            return std::string(isa_name(std::get<0>(info.param))) +

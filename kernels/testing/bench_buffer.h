@@ -17,9 +17,9 @@ class BenchBuffer {
   BenchBuffer& operator=(const BenchBuffer&) = delete;
 
   float* data() { return data_; }
-  void fill() {
+  void fill(float magnitude = 1) {
     std::mt19937 generator(1);
-    std::uniform_real_distribution<float> uniform(-1, 1);
+    std::uniform_real_distribution<float> uniform(-magnitude, magnitude);
     for (std::size_t i = 0; i < size_; ++i) data_[i] = uniform(generator);
   }
 

@@ -65,7 +65,7 @@ inline std::vector<Isa> every_isa() {
 
 /// Cuts [0, n) into pieces of `piece` items, run by three threads in no fixed order.
 struct Threaded {
-  std::size_t piece;
+  std::size_t piece = 1;
   void operator()(std::size_t n, std::size_t /*grain*/, RangeFn body) const {
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
