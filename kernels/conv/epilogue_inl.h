@@ -4,6 +4,7 @@
 
 #include "mobilevd/kernels/conv.h"
 #include "simd/silu.h"
+#include "simd/unroll.h"
 
 namespace mobilevd::kernels {
 namespace {
@@ -24,6 +25,29 @@ template <typename D, typename T>
     D::store_partial(out + offset, sums, n);
   }
 }
+
+/// GEMM epilogue: a block's sums are the rows from `row` on and the output channels from `channel`
+/// on of `out`, which has `channels` of them.
+template <typename D, typename T>
+struct StoreRows {
+  const ConvEpilogue<T>& epilogue;
+  T* out;
+  std::ptrdiff_t channels, row, channel;
+
+  template <int kRows, int kVecs>
+  void operator()(typename D::Vec (&sums)[kRows][kVecs]) const {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVecs; ++v) {
+      const std::ptrdiff_t c = channel + v * D::kLanes, n = channels - c;
+      if (n <= 0) break;
+#pragma GCC unroll 32
+      for (int i = 0; i < kRows; ++i) {
+        finish<D>(epilogue, sums[i][v], c, (row + i) * channels + c,
+                  static_cast<int>(smaller<std::ptrdiff_t>(n, D::kLanes)), out);
+      }
+    }
+  }
+};
 
 }  // namespace
 }  // namespace mobilevd::kernels

@@ -2,11 +2,10 @@
 
 #include <cstdint>
 
+#include "conv/check.h"
 #include "conv2d/conv2d_internal.h"
-#include "dispatch/arguments.h"
 #include "dispatch/variants.h"
 #include "gemm/lane_cut.h"
-#include "gemm/panels.h"
 
 namespace mobilevd::kernels {
 namespace {
@@ -16,15 +15,7 @@ constexpr Variants<Conv2dVariant> kVariants = {
     nullptr,        MOBILEVD_IF_NEON(&kConv2dNeon),
 };
 
-const Conv2dMethods<float, float>& methods(const float*, const float*) {
-  return kVariants.chosen().f32;
-}
-const Conv2dMethods<float, Half>& methods(const float*, const Half*) {
-  return kVariants.chosen().f32_f16;
-}
-const Conv2dMethods<Half, Half>& methods(const Half*, const Half*) {
-  return kVariants.chosen().f16;
-}
+constexpr ConvMessages kSays = MOBILEVD_CONV_MESSAGES("conv2d_3x3");
 
 /// A transform pays from a vector of channels on.
 bool uses_winograd(const Conv2dShape& s) {
@@ -43,6 +34,16 @@ Status check(const Conv2dShape& s) {
   return ok_status();
 }
 
+/// Weights of a group's piece, its sums, the chunk's inputs: [frequency][...].
+std::size_t winograd_scratch(std::size_t in_channels) {
+  return kFrequencies * (kWeightStride + kSumStride + kConvChunkRows * in_channels + kConvChunkPad);
+}
+
+/// A row of zeros, then nine taps of the chunk.
+std::size_t direct_scratch(std::size_t in_channels) {
+  return (in_channels + 15) / 16 * 16 + kConvChunkRows * 9 * in_channels + kConvChunkPad;
+}
+
 /// Floats of scratch of one lane, a multiple of a cache line.
 std::size_t lane_scratch(const Conv2dShape& s) {
   const auto channels = static_cast<std::size_t>(s.in_channels);
@@ -57,30 +58,14 @@ Status run(const T* x, const W* weight, T* out, const Conv2dShape& s,
   const Status startup = startup_status();
   if (!startup.ok()) return startup;
   if (const Status status = check(s); !status.ok()) return status;
-  if (lanes < 1 || lanes > kMaxLanes) {
-    return invalid_argument("conv2d_3x3: lanes must be 1..1024");
-  }
+  if (lanes < 1 || lanes > kMaxLanes) return invalid_argument(kSays.lanes);
   if (s.batch == 0) return ok_status();
   const std::int64_t out_height = ceil_div(s.height, s.stride);
   const std::int64_t out_width = ceil_div(s.width, s.stride);
-  const std::int64_t panels = ceil_div(s.out_channels, kPanelColumns);
-  std::int64_t x_bytes, out_bytes, weight_bytes;
-  if (!array_bytes({s.batch, s.height, s.width, s.in_channels}, sizeof(T), &x_bytes) ||
-      !array_bytes({s.batch, out_height, out_width, s.out_channels}, sizeof(T), &out_bytes) ||
-      !array_bytes({panels, 9, s.in_channels, kPanelColumns}, sizeof(W), &weight_bytes)) {
-    return invalid_argument("conv2d_3x3: sizes overflow 64 bits");
-  }
-  if (x == nullptr || weight == nullptr || out == nullptr || scratch == nullptr) {
-    return invalid_argument("conv2d_3x3: x, weight, out and scratch must not be null");
-  }
-  if (reinterpret_cast<std::uintptr_t>(scratch) % 64 != 0) {
-    return invalid_argument("conv2d_3x3: scratch must be 64-byte aligned");
-  }
-  if (overlap(out, out_bytes, x, x_bytes) || overlap(out, out_bytes, weight, weight_bytes) ||
-      (epilogue.residual != nullptr && epilogue.residual != out &&
-       overlap(out, out_bytes, epilogue.residual, out_bytes))) {
-    return invalid_argument("conv2d_3x3: out must not overlap x, weight or residual");
-  }
+  const Status arrays =
+      check_conv(kSays, x, {s.batch, s.height, s.width, s.in_channels}, weight, 9, out,
+                 {s.batch, out_height, out_width, s.out_channels}, epilogue.residual, scratch);
+  if (!arrays.ok()) return arrays;
 
   const Conv2dTask<T, W> task = {x,
                                  weight,
@@ -94,33 +79,17 @@ Status run(const T* x, const W* weight, T* out, const Conv2dShape& s,
                                  static_cast<std::ptrdiff_t>(s.out_channels),
                                  static_cast<int>(s.stride)};
   const bool winograd = uses_winograd(s);
-  const std::int64_t units = winograd ? s.batch * ceil_div(out_height, 4) * ceil_div(out_width, 4)
-                                      : s.batch * out_height * out_width;
-  const Conv2dFn<T, W> fn = winograd ? methods(x, weight).winograd : methods(x, weight).direct;
-  const LaneCut cut(units, panels, kConvChunk, lanes);
-  const std::size_t floats = lane_scratch(s);
-  parallel_for(cut.lanes(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t lane = begin; lane < end; ++lane) {
-      fn(task, {cut.unit_begin(lane), cut.unit_end(lane), cut.panel_begin(lane),
-                cut.panel_end(lane), static_cast<float*>(scratch) + lane * floats});
-    }
-  });
+  const std::int64_t units =
+      winograd ? s.batch * ceil_div(out_height, kTileOut) * ceil_div(out_width, kTileOut)
+               : s.batch * out_height * out_width;
+  const auto& methods = for_storage<T, W>(kVariants.chosen());
+  const Conv2dFn<T, W> fn = winograd ? methods.winograd : methods.direct;
+  const LaneCut cut(units, ceil_div(s.out_channels, kPanelColumns), kConvChunk, lanes);
+  cut.run(parallel_for, scratch, lane_scratch(s), [&](const LanePart& part) { fn(task, part); });
   return ok_status();
 }
 
 }  // namespace
-
-// Weights of four panels by 64 channels, sums of the chunk, inputs of the chunk: [36][...].
-std::size_t winograd_scratch(std::size_t in_channels) {
-  constexpr std::size_t kWeights = 4 * 64 * kPanelColumns + 16;
-  constexpr std::size_t kSums = kConvChunkRows * 4 * kPanelColumns + 16;
-  return 36 * (kWeights + kSums + kConvChunkRows * in_channels + kConvChunkPad);
-}
-
-// A row of zeros, then nine taps of the chunk.
-std::size_t direct_scratch(std::size_t in_channels) {
-  return (in_channels + 15) / 16 * 16 + kConvChunkRows * 9 * in_channels + kConvChunkPad;
-}
 
 std::size_t conv2d_3x3_scratch_bytes(const Conv2dShape& shape, int lanes) {
   if (!check(shape).ok() || lanes < 1 || lanes > kMaxLanes) return 0;

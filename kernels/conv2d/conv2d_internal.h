@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "gemm/lane_part.h"
+#include "gemm/panels.h"
 #include "mobilevd/kernels/conv2d.h"
 
 namespace mobilevd::kernels {
@@ -19,23 +21,26 @@ struct Conv2dTask {
   int stride;
 };
 
-/// The part of the work of one lane: some units (Winograd: tiles of 4x4 outputs; direct: single
-/// outputs; counted over the whole batch, row by row) times some panels of 16 output channels.
-struct Conv2dPart {
-  std::ptrdiff_t unit_begin, unit_end;
-  std::ptrdiff_t panel_begin, panel_end;
-  float* scratch;
-};
-
-/// Units worked on at once, so that what is kept of them stays in the second-level cache.
+/// Units of a LanePart (Winograd: tiles of 4x4 outputs; direct: single outputs, row by row) worked
+/// on at once, so that what is kept of them stays in the second-level cache.
 constexpr int kConvChunk = 56;
 /// Most rows that a chunk takes when it is cut into blocks of any ISA (56 = 10 blocks of 6), and
 /// what packing writes past each.
 constexpr int kConvChunkRows = 60;
 constexpr int kConvChunkPad = 16 * 10;
 
+constexpr int kTileOut = 4;  ///< rows and columns of outputs of one of Winograd's tiles
+constexpr int kTileIn = 6;   ///< rows and columns of inputs it depends on
+constexpr int kFrequencies = kTileIn * kTileIn;
+/// Panels of a group and input channels of a piece: 0.6 MB of transformed weights.
+constexpr int kGroupPanels = 4, kPieceChannels = 64;
+/// From frequency to frequency, in floats: a line more than a power of two, or all 36 would share
+/// sets of the first-level cache.
+constexpr std::ptrdiff_t kWeightStride = kGroupPanels * kPieceChannels * kPanelColumns + 16;
+constexpr std::ptrdiff_t kSumStride = kConvChunkRows * kGroupPanels * kPanelColumns + 16;
+
 template <typename T, typename W>
-using Conv2dFn = void (*)(const Conv2dTask<T, W>&, const Conv2dPart&);
+using Conv2dFn = void (*)(const Conv2dTask<T, W>&, const LanePart&);
 
 template <typename T, typename W>
 struct Conv2dMethods {
@@ -48,10 +53,6 @@ struct Conv2dVariant {
   Conv2dMethods<float, Half> f32_f16;
   Conv2dMethods<Half, Half> f16;
 };
-
-/// Floats of scratch of one lane.
-std::size_t winograd_scratch(std::size_t in_channels);
-std::size_t direct_scratch(std::size_t in_channels);
 
 extern const Conv2dVariant kConv2dScalar;
 extern const Conv2dVariant kConv2dAvx2;

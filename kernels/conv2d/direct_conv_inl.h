@@ -13,12 +13,11 @@ namespace {
 
 template <typename D, typename T, typename W>
 class DirectConv {
-  using Vec = typename D::Vec;
   using Tile = GemmTile<D>;
-  static constexpr int kLanes = D::kLanes, kRows = Tile::kRows;
+  static constexpr int kRows = Tile::kRows;
 
  public:
-  DirectConv(const Conv2dTask<T, W>& task, const Conv2dPart& part)
+  DirectConv(const Conv2dTask<T, W>& task, const LanePart& part)
       : t_(task),
         p_(part),
         depth_(9 * task.in_channels),
@@ -37,7 +36,8 @@ class DirectConv {
         const W* weight = t_.weight + panel * depth_ * kPanelColumns;
         const bool whole = p_.panel_end - panel >= Tile::kPanels;
         for (int b = 0; b < blocks; ++b) {
-          const Store store{t_, first + begin(b), panel * kPanelColumns};
+          const StoreRows<D, T> store{t_.epilogue, t_.out, t_.out_channels, first + begin(b),
+                                      panel * kPanelColumns};
           const float* a = packed_ + b * block_stride_;
           const int rows = begin(b + 1) - begin(b);
           const std::ptrdiff_t stride = depth_ * kPanelColumns;
@@ -69,33 +69,15 @@ class DirectConv {
     return t_.x + ((row / t_.out_height * t_.height + y) * t_.width + x) * t_.in_channels;
   }
 
-  struct Store {
-    const Conv2dTask<T, W>& task;
-    std::ptrdiff_t first, channel;
-    template <int kCount, int kVecs>
-    void operator()(Vec (&sums)[kCount][kVecs]) const {
-#pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) {
-        const std::ptrdiff_t c = channel + v * kLanes, n = task.out_channels - c;
-        if (n <= 0) break;
-#pragma GCC unroll 32
-        for (int i = 0; i < kCount; ++i) {
-          finish<D>(task.epilogue, sums[i][v], c, (first + i) * task.out_channels + c,
-                    static_cast<int>(smaller<std::ptrdiff_t>(n, kLanes)), task.out);
-        }
-      }
-    }
-  };
-
   const Conv2dTask<T, W>& t_;
-  const Conv2dPart& p_;
+  const LanePart& p_;
   const std::ptrdiff_t depth_, block_stride_;
   T* const zeros_;
   float* const packed_;
 };
 
 template <typename D, typename T, typename W>
-void direct_conv(const Conv2dTask<T, W>& task, const Conv2dPart& part) {
+void direct_conv(const Conv2dTask<T, W>& task, const LanePart& part) {
   DirectConv<D, T, W>(task, part).run();
 }
 

@@ -1,8 +1,6 @@
 // The scalar reference: the definition read aloud, sums in float64. Both methods are the same here.
-#include <cmath>
-
+#include "conv/epilogue_ref.h"
 #include "conv2d/conv2d_internal.h"
-#include "simd/scalar_storage.h"
 
 namespace mobilevd::kernels {
 namespace {
@@ -28,7 +26,7 @@ float sum_at(const Conv2dTask<T, W>& t, std::ptrdiff_t row, std::ptrdiff_t colum
 
 /// One unit is a square of `side` x `side` outputs.
 template <int side, typename T, typename W>
-void squares(const Conv2dTask<T, W>& t, const Conv2dPart& part) {
+void squares(const Conv2dTask<T, W>& t, const LanePart& part) {
   const std::ptrdiff_t across = (t.out_width + side - 1) / side;
   const std::ptrdiff_t down = (t.out_height + side - 1) / side;
   for (std::ptrdiff_t unit = part.unit_begin; unit < part.unit_end; ++unit) {
@@ -40,11 +38,7 @@ void squares(const Conv2dTask<T, W>& t, const Conv2dPart& part) {
       for (std::ptrdiff_t c = part.panel_begin * 16; c < part.panel_end * 16 && c < t.out_channels;
            ++c) {
         const std::ptrdiff_t offset = (row * t.out_width + x) * t.out_channels + c;
-        float sum = sum_at(t, row, x, c);
-        if (t.epilogue.bias != nullptr) sum += t.epilogue.bias[c];
-        if (t.epilogue.residual != nullptr) sum += widen(t.epilogue.residual[offset]);
-        if (t.epilogue.silu) sum /= 1 + std::exp(-sum);
-        narrow(sum, t.out + offset);
+        finish(t.epilogue, sum_at(t, row, x, c), c, offset, t.out);
       }
     }
   }

@@ -13,7 +13,6 @@
 //   3. the group's sums are transformed back and stored.
 // Weights are so transformed anew for each chunk, 4 % of the work of its 56 tiles; kept whole they
 // would be four times the packed ones, and be read from memory instead of the second-level cache.
-// The 36 frequencies lie a line more than a power of two apart, or they would share cache sets.
 namespace mobilevd::kernels {
 namespace {
 
@@ -42,13 +41,9 @@ class WinogradConv {
   using Vec = typename D::Vec;
   using Tile = GemmTile<D>;
   static constexpr int kLanes = D::kLanes, kRows = Tile::kRows, kPanelVecs = Tile::kPanelVecs;
-  /// Panels of a group and input channels of a piece: 0.6 MB of transformed weights.
-  static constexpr int kGroup = 4, kPiece = 64;
-  static constexpr std::ptrdiff_t kWeightStride = kGroup * kPiece * kPanelColumns + 16;
-  static constexpr std::ptrdiff_t kSumStride = kConvChunkRows * kGroup * kPanelColumns + 16;
 
  public:
-  WinogradConv(const Conv2dTask<T, W>& task, const Conv2dPart& part)
+  WinogradConv(const Conv2dTask<T, W>& task, const LanePart& part)
       : t_(task),
         p_(part),
         tiles_x_((task.width + kTileOut - 1) / kTileOut),
@@ -64,11 +59,12 @@ class WinogradConv {
       count_ = static_cast<int>(smaller<std::ptrdiff_t>(kConvChunk, p_.unit_end - first_));
       blocks_ = part_count(count_, kRows);
       for (int b = 0; b < blocks_; ++b) transform_inputs(b);
-      for (std::ptrdiff_t panel = p_.panel_begin; panel < p_.panel_end; panel += kGroup) {
-        const int panels = static_cast<int>(smaller<std::ptrdiff_t>(kGroup, p_.panel_end - panel));
-        for (std::ptrdiff_t c = 0; c < t_.in_channels; c += kPiece) {
+      for (std::ptrdiff_t panel = p_.panel_begin; panel < p_.panel_end; panel += kGroupPanels) {
+        const int panels =
+            static_cast<int>(smaller<std::ptrdiff_t>(kGroupPanels, p_.panel_end - panel));
+        for (std::ptrdiff_t c = 0; c < t_.in_channels; c += kPieceChannels) {
           const int channels =
-              static_cast<int>(smaller<std::ptrdiff_t>(kPiece, t_.in_channels - c));
+              static_cast<int>(smaller<std::ptrdiff_t>(kPieceChannels, t_.in_channels - c));
           transform_weights(panel, panels, c, channels);
           multiply(panels, c, channels);
         }
@@ -131,7 +127,7 @@ class WinogradConv {
     const std::ptrdiff_t tap = t_.in_channels * kPanelColumns;
     for (int p = 0; p < panels; ++p) {
       const W* g = t_.weight + (panel + p) * 9 * tap + channel * kPanelColumns;
-      float* to = weights_ + p * kPiece * kPanelColumns;
+      float* to = weights_ + p * kPieceChannels * kPanelColumns;
       for (int c = 0; c < channels * kPanelVecs; ++c, g += kLanes, to += kLanes) {
         Vec half[kTileIn][3];
 #pragma GCC unroll 3
@@ -157,7 +153,7 @@ class WinogradConv {
   }
 
   void multiply(int panels, std::ptrdiff_t channel, int channels) {
-    constexpr std::ptrdiff_t kPanelStride = kPiece * kPanelColumns;
+    constexpr std::ptrdiff_t kPanelStride = kPieceChannels * kPanelColumns;
     for (int f = 0; f < kFrequencies; ++f) {
       const float* a = inputs_ + f * input_stride_ + channel * kRows;
       const float* b = weights_ + f * kWeightStride;
@@ -203,7 +199,7 @@ class WinogradConv {
   }
 
   const Conv2dTask<T, W>& t_;
-  const Conv2dPart& p_;
+  const LanePart& p_;
   const std::ptrdiff_t tiles_x_, tiles_y_;
   const std::ptrdiff_t block_stride_, input_stride_;
   float *const weights_, *const sums_, *const inputs_;
@@ -212,7 +208,7 @@ class WinogradConv {
 };
 
 template <typename D, typename T, typename W>
-void winograd_conv(const Conv2dTask<T, W>& task, const Conv2dPart& part) {
+void winograd_conv(const Conv2dTask<T, W>& task, const LanePart& part) {
   WinogradConv<D, T, W>(task, part).run();
 }
 

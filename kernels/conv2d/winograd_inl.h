@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "conv2d/conv2d_internal.h"
 #include "gemm/gemm_inl.h"
 
 // The three transforms of Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308): a 4x4 block of
@@ -13,9 +14,6 @@
 namespace mobilevd::kernels {
 namespace {
 
-constexpr int kTileOut = 4;  ///< rows and columns of outputs of a tile
-constexpr int kTileIn = 6;   ///< rows and columns of inputs it depends on
-constexpr int kFrequencies = kTileIn * kTileIn;
 constexpr float kA = 0.70710678118654752f;
 constexpr float kB = 1.41421356237309505f;
 

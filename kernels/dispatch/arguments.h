@@ -5,6 +5,8 @@
 #include <initializer_list>
 #include <limits>
 
+#include "dispatch/head_dim.h"
+
 // Checks of a kernel's arguments; included by <kernel>.cc only, never by an ISA's unit.
 namespace mobilevd::kernels {
 
@@ -32,7 +34,12 @@ inline bool overlap(const void* a, std::int64_t a_bytes, const void* b, std::int
          y < x + static_cast<std::uintptr_t>(a_bytes);
 }
 
+/// Whether scratch is as every kernel wants it.
+inline bool aligned_scratch(const void* scratch) {
+  return reinterpret_cast<std::uintptr_t>(scratch) % 64 == 0;
+}
+
 /// A head's width that the attention kernels take.
-inline bool valid_head_dim(std::int64_t d) { return d >= 8 && d <= 128 && d % 8 == 0; }
+inline bool valid_head_dim(std::int64_t d) { return d >= 8 && d <= kMaxHeadDim && d % 8 == 0; }
 
 }  // namespace mobilevd::kernels

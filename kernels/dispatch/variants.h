@@ -1,6 +1,9 @@
 #pragma once
 
+#include <type_traits>
+
 #include "mobilevd/kernels/dispatch.h"
+#include "mobilevd/kernels/half.h"
 
 // What a translation unit of an ISA offers, or null in a build without it:
 //   IF_AVX2(&kGroupNormSiluAvx2)
@@ -58,5 +61,17 @@ struct Variants {
     return *by_isa[i];
   }
 };
+
+/// The member of a variant for activations stored as T and weights stored as W.
+template <typename T, typename W = T, typename Variant>
+constexpr const auto& for_storage(const Variant& variant) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return variant.f16;
+  } else if constexpr (std::is_same_v<W, Half>) {
+    return variant.f32_f16;
+  } else {
+    return variant.f32;
+  }
+}
 
 }  // namespace mobilevd::kernels

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gemm/lane_part.h"
 #include "gemm/panels.h"
+#include "mobilevd/kernels/parallel.h"
 
 namespace mobilevd::kernels {
 
@@ -24,19 +26,21 @@ class LaneCut {
         by_units_(std::min<std::int64_t>(lanes, ceil_div(units, least_units))),
         by_panels_(std::clamp<std::int64_t>(panels / 4, 1, lanes / by_units_)) {}
 
-  std::size_t lanes() const { return static_cast<std::size_t>(by_units_ * by_panels_); }
-  std::ptrdiff_t unit_begin(std::size_t lane) const { return unit(unit_part(lane)); }
-  std::ptrdiff_t unit_end(std::size_t lane) const { return unit(unit_part(lane) + 1); }
-  std::ptrdiff_t panel_begin(std::size_t lane) const { return panel(panel_part(lane)); }
-  std::ptrdiff_t panel_end(std::size_t lane) const { return panel(panel_part(lane) + 1); }
+  /// Calls work(part) for every lane; `scratch` holds `floats` for each.
+  template <typename Work>
+  void run(ParallelFor parallel_for, void* scratch, std::size_t floats, Work&& work) const {
+    const auto lanes = static_cast<std::size_t>(by_units_ * by_panels_);
+    parallel_for(lanes, 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t lane = begin; lane < end; ++lane) {
+        const std::int64_t u = static_cast<std::int64_t>(lane) / by_panels_;
+        const std::int64_t p = static_cast<std::int64_t>(lane) % by_panels_;
+        work(LanePart{unit(u), unit(u + 1), panel(p), panel(p + 1),
+                      static_cast<float*>(scratch) + lane * floats});
+      }
+    });
+  }
 
  private:
-  std::int64_t unit_part(std::size_t lane) const {
-    return static_cast<std::int64_t>(lane) / by_panels_;
-  }
-  std::int64_t panel_part(std::size_t lane) const {
-    return static_cast<std::int64_t>(lane) % by_panels_;
-  }
   std::ptrdiff_t unit(std::int64_t part) const {
     return static_cast<std::ptrdiff_t>(units_ * part / by_units_);
   }

@@ -32,14 +32,6 @@ constexpr Variants<LinearVariant> kVariants = {
     nullptr,        MOBILEVD_IF_NEON(&kLinearNeon),
 };
 
-LinearFn<float, float> function(const LinearVariant& v, const float*, const float*) {
-  return v.f32;
-}
-LinearFn<float, Half> function(const LinearVariant& v, const float*, const Half*) {
-  return v.f32_f16;
-}
-LinearFn<Half, Half> function(const LinearVariant& v, const Half*, const Half*) { return v.f16; }
-
 std::ptrdiff_t panels_of(std::int64_t out_features, Activation activation) {
   return static_cast<std::ptrdiff_t>(ceil_div(out_features, kPanelColumns) *
                                      (activation == Activation::kGeglu ? 2 : 1));
@@ -100,7 +92,7 @@ Status check(const LinearTask<T, W>& t, const LinearShape& s, const void* scratc
   if (t.out == nullptr || (s.in_features > 0 && (t.x == nullptr || t.weight == nullptr))) {
     return invalid_argument("linear: x, packed_weight and out must not be null");
   }
-  if (scratch == nullptr || reinterpret_cast<std::uintptr_t>(scratch) % 64 != 0) {
+  if (scratch == nullptr || !aligned_scratch(scratch)) {
     return invalid_argument("linear: scratch must not be null and 64-byte aligned");
   }
   constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
@@ -152,7 +144,7 @@ Status run(LinearTask<T, W> task, const LinearShape& s, void* scratch, int lanes
                 task.columns * sizeof(T) % 64 == 0;
 
   const LinearVariant& variant = kVariants.chosen();
-  const auto fn = function(variant, task.x, task.weight);
+  const auto fn = for_storage<T, W>(variant);
   const Grid grid(task.rows, ceil_div(task.panels, 2), task.k, lanes, variant);
   const std::size_t floats = lane_scratch(grid, task.k, variant);
   const double flops = 2.0 * task.rows * task.panels * kPanelColumns * task.k;

@@ -32,7 +32,7 @@ void load_rows(const T* from, std::ptrdiff_t row, int rows, int width, float* to
 struct Running {
   float largest = -std::numeric_limits<float>::infinity();
   float total = 0;
-  float sums[kSpatialMaxHeadDim] = {};
+  float sums[kMaxHeadDim] = {};
 
   /// Adds a block of keys' scores and values.
   void add(const float* scores, const float* v, int keys, int width) {
@@ -42,7 +42,7 @@ struct Running {
     const float base = most == -std::numeric_limits<float>::infinity() ? 0 : most;
     const float factor = std::exp(largest - base);
     // A block's sums first: one running sum over thousands of keys would lose digits.
-    float weights = 0, block[kSpatialMaxHeadDim] = {};
+    float weights = 0, block[kMaxHeadDim] = {};
     for (int j = 0; j < keys; ++j, v += width) {
       const float weight = std::exp(scores[j] - base);
       weights += weight;
@@ -64,8 +64,8 @@ void queries(const SpatialAttentionTask<T>& t, std::ptrdiff_t head, std::ptrdiff
   const T* const all_k = t.k + entry * t.key_tokens * row_qk + h * d_qk;
   const T* const all_v = t.v + entry * t.key_tokens * row_v + h * d_v;
   constexpr int kKeys = 64;
-  float k[kKeys * kSpatialMaxHeadDim], v[kKeys * kSpatialMaxHeadDim];
-  float q[kTileQueries * kSpatialMaxHeadDim], scores[kKeys];
+  float k[kKeys * kMaxHeadDim], v[kKeys * kMaxHeadDim];
+  float q[kTileQueries * kMaxHeadDim], scores[kKeys];
   Running running[kTileQueries];
   const int count = static_cast<int>(last - first);
   load_rows(t.q + (entry * t.tokens + first) * row_qk + h * d_qk, row_qk, count, d_qk, q);

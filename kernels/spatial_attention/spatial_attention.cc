@@ -25,8 +25,6 @@ constexpr Variants<SpatialAttentionVariant> kVariants = {
     MOBILEVD_IF_NEON(&kSpatialAttentionNeon),
 };
 
-bool valid_head_dim(std::int64_t d) { return d >= 8 && d <= kSpatialMaxHeadDim && d % 8 == 0; }
-
 Status check(const SpatialAttentionShape& s) {
   if (s.batch < 0) return invalid_argument("spatial_attention: batch must be >= 0");
   if (s.tokens < 0) return invalid_argument("spatial_attention: tokens must be >= 0");
@@ -70,7 +68,7 @@ Status run(const T* q, const T* k, const T* v, T* out, const SpatialAttentionSha
   if (q == nullptr || k == nullptr || v == nullptr || out == nullptr || scratch == nullptr) {
     return invalid_argument("spatial_attention: q, k, v, out and scratch must not be null");
   }
-  if (reinterpret_cast<std::uintptr_t>(scratch) % 64 != 0) {
+  if (!aligned_scratch(scratch)) {
     return invalid_argument("spatial_attention: scratch must be 64-byte aligned");
   }
   if (overlap(out, bytes_out, q, bytes_q) || overlap(out, bytes_out, k, bytes_k) ||
@@ -78,12 +76,7 @@ Status run(const T* q, const T* k, const T* v, T* out, const SpatialAttentionSha
     return invalid_argument("spatial_attention: out must not overlap q, k or v");
   }
 
-  SpatialAttentionFn<T> fn;
-  if constexpr (sizeof(T) == sizeof(float)) {
-    fn = kVariants.chosen().f32;
-  } else {
-    fn = kVariants.chosen().f16;
-  }
+  const auto fn = for_storage<T>(kVariants.chosen());
   const auto d_qk = static_cast<int>(s.head_dim_qk), d_v = static_cast<int>(s.head_dim_v);
   const std::int64_t chunks = ceil_div(s.tokens, kChunkQueries);
   const SpatialAttentionTask<T> task = {q,

@@ -2,11 +2,10 @@
 
 #include <cstddef>
 
+#include "dispatch/head_dim.h"
 #include "mobilevd/kernels/half.h"
 
 namespace mobilevd::kernels {
-
-constexpr int kSpatialMaxHeadDim = 128;
 
 /// Queries of a tile: what one block of scores in the first-level cache serves.
 constexpr int kTileQueries = 32;

@@ -71,14 +71,7 @@ Status run(const T* q, const T* k, const T* v, T* out, const TemporalAttentionSh
   task.stream = bytes_v >= kStreamBytes && reinterpret_cast<std::uintptr_t>(out) % 64 == 0 &&
                 s.head_dim_v * sizeof(T) % 64 == 0 && row_v * sizeof(T) % 64 == 0;
 
-  const TemporalAttentionFn<T> fn = [] {
-    const TemporalAttentionVariant& chosen = kVariants.chosen();
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return chosen.f32;
-    } else {
-      return chosen.f16;
-    }
-  }();
+  const auto fn = for_storage<T>(kVariants.chosen());
   const std::int64_t flops = 2 * s.frames * s.frames * (s.head_dim_qk + s.head_dim_v) * s.num_heads;
   const auto grain = static_cast<std::size_t>(1 + kGrainFlops / flops);
   const auto positions = static_cast<std::size_t>(s.positions);

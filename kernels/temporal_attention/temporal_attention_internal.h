@@ -2,13 +2,13 @@
 
 #include <cstddef>
 
+#include "dispatch/head_dim.h"
 #include "mobilevd/kernels/half.h"
 
 namespace mobilevd::kernels {
 
-/// Most frames and widest head: they bound the scratch arrays on the stack.
+/// Most frames: with kMaxHeadDim, they bound the scratch arrays on the stack.
 constexpr int kMaxFrames = 32;
-constexpr int kMaxHeadDim = 128;
 
 /// One batch entry of temporal attention. An item is one head of one position: items lie one
 /// behind the other in each frame's row, so an item's number times its width is its offset.

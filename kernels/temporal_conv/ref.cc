@@ -1,15 +1,13 @@
 // The scalar reference: the definition read aloud, sums in float64.
-#include <cmath>
-
-#include "simd/scalar_storage.h"
+#include "conv/epilogue_ref.h"
 #include "temporal_conv/temporal_conv_internal.h"
 
 namespace mobilevd::kernels {
 namespace {
 
 template <typename T, typename W>
-void blocks(const TemporalConvTask<T, W>& t, const TemporalConvPart& part) {
-  for (std::ptrdiff_t index = part.block_begin; index < part.block_end; ++index) {
+void blocks(const TemporalConvTask<T, W>& t, const LanePart& part) {
+  for (std::ptrdiff_t index = part.unit_begin; index < part.unit_end; ++index) {
     const std::ptrdiff_t entry = index / t.blocks, block = index % t.blocks;
     for (std::ptrdiff_t f = 0; f < t.frames; ++f) {
       for (std::ptrdiff_t s = t.positions * block / t.blocks;
@@ -26,12 +24,7 @@ void blocks(const TemporalConvTask<T, W>& t, const TemporalConvPart& part) {
               sum += static_cast<double>(widen(x[c])) * widen(w[c * 16]);
             }
           }
-          float result = static_cast<float>(sum);
-          const std::ptrdiff_t offset = row * t.out_channels + o;
-          if (t.epilogue.bias != nullptr) result += t.epilogue.bias[o];
-          if (t.epilogue.residual != nullptr) result += widen(t.epilogue.residual[offset]);
-          if (t.epilogue.silu) result /= 1 + std::exp(-result);
-          narrow(result, t.out + offset);
+          finish(t.epilogue, static_cast<float>(sum), o, row * t.out_channels + o, t.out);
         }
       }
     }

@@ -1,9 +1,8 @@
 #include "mobilevd/kernels/temporal_conv.h"
 
-#include <algorithm>
 #include <cstdint>
 
-#include "dispatch/arguments.h"
+#include "conv/check.h"
 #include "dispatch/variants.h"
 #include "gemm/lane_cut.h"
 #include "temporal_conv/temporal_conv_internal.h"
@@ -19,15 +18,7 @@ constexpr Variants<TemporalConvVariant> kVariants = {
     MOBILEVD_IF_NEON(&kTemporalConvNeon),
 };
 
-TemporalConvFn<float, float> function(const TemporalConvVariant& v, const float*, const float*) {
-  return v.f32;
-}
-TemporalConvFn<float, Half> function(const TemporalConvVariant& v, const float*, const Half*) {
-  return v.f32_f16;
-}
-TemporalConvFn<Half, Half> function(const TemporalConvVariant& v, const Half*, const Half*) {
-  return v.f16;
-}
+constexpr ConvMessages kSays = MOBILEVD_CONV_MESSAGES("temporal_conv");
 
 Status check(const TemporalConvShape& s) {
   if (s.batch < 0) return invalid_argument("temporal_conv: batch must be >= 0");
@@ -50,28 +41,12 @@ Status run(const T* x, const W* weight, T* out, const TemporalConvShape& s,
   const Status startup = startup_status();
   if (!startup.ok()) return startup;
   if (const Status status = check(s); !status.ok()) return status;
-  if (lanes < 1 || lanes > kMaxLanes) {
-    return invalid_argument("temporal_conv: lanes must be 1..1024");
-  }
+  if (lanes < 1 || lanes > kMaxLanes) return invalid_argument(kSays.lanes);
   if (s.batch == 0 || s.positions == 0) return ok_status();
-  const std::int64_t panels = ceil_div(s.out_channels, kPanelColumns);
-  std::int64_t x_bytes, out_bytes, weight_bytes;
-  if (!array_bytes({s.batch, s.frames, s.positions, s.in_channels}, sizeof(T), &x_bytes) ||
-      !array_bytes({s.batch, s.frames, s.positions, s.out_channels}, sizeof(T), &out_bytes) ||
-      !array_bytes({panels, 3, s.in_channels, kPanelColumns}, sizeof(W), &weight_bytes)) {
-    return invalid_argument("temporal_conv: sizes overflow 64 bits");
-  }
-  if (x == nullptr || weight == nullptr || out == nullptr || scratch == nullptr) {
-    return invalid_argument("temporal_conv: x, weight, out and scratch must not be null");
-  }
-  if (reinterpret_cast<std::uintptr_t>(scratch) % 64 != 0) {
-    return invalid_argument("temporal_conv: scratch must be 64-byte aligned");
-  }
-  if (overlap(out, out_bytes, x, x_bytes) || overlap(out, out_bytes, weight, weight_bytes) ||
-      (epilogue.residual != nullptr && epilogue.residual != out &&
-       overlap(out, out_bytes, epilogue.residual, out_bytes))) {
-    return invalid_argument("temporal_conv: out must not overlap x, weight or residual");
-  }
+  const Status arrays =
+      check_conv(kSays, x, {s.batch, s.frames, s.positions, s.in_channels}, weight, 3, out,
+                 {s.batch, s.frames, s.positions, s.out_channels}, epilogue.residual, scratch);
+  if (!arrays.ok()) return arrays;
 
   const TemporalConvVariant& variant = kVariants.chosen();
   const std::int64_t blocks = ceil_div(s.positions, variant.block_positions);
@@ -84,15 +59,9 @@ Status run(const T* x, const W* weight, T* out, const TemporalConvShape& s,
                                        static_cast<std::ptrdiff_t>(s.in_channels),
                                        static_cast<std::ptrdiff_t>(s.out_channels),
                                        static_cast<std::ptrdiff_t>(blocks)};
-  const auto fn = function(variant, x, weight);
-  const LaneCut cut(s.batch * blocks, panels, 1, lanes);
-  const std::size_t floats = lane_scratch(s);
-  parallel_for(cut.lanes(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t lane = begin; lane < end; ++lane) {
-      fn(task, {cut.unit_begin(lane), cut.unit_end(lane), cut.panel_begin(lane),
-                cut.panel_end(lane), static_cast<float*>(scratch) + lane * floats});
-    }
-  });
+  const auto fn = for_storage<T, W>(variant);
+  const LaneCut cut(s.batch * blocks, ceil_div(s.out_channels, kPanelColumns), 1, lanes);
+  cut.run(parallel_for, scratch, lane_scratch(s), [&](const LanePart& part) { fn(task, part); });
   return ok_status();
 }
 

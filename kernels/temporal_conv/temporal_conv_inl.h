@@ -15,18 +15,16 @@ namespace {
 
 template <typename D, typename T, typename W>
 class TemporalConv {
-  using Vec = typename D::Vec;
   using Tile = GemmTile<D>;
-  static constexpr int kLanes = D::kLanes, kRows = Tile::kRows;
+  static constexpr int kRows = Tile::kRows;
 
  public:
   static_assert(kRows <= kTemporalConvPositions, "the scratch is sized for it");
 
-  TemporalConv(const TemporalConvTask<T, W>& task, const TemporalConvPart& part)
-      : t_(task), p_(part) {}
+  TemporalConv(const TemporalConvTask<T, W>& task, const LanePart& part) : t_(task), p_(part) {}
 
   void run() {
-    for (std::ptrdiff_t index = p_.block_begin; index < p_.block_end; ++index) {
+    for (std::ptrdiff_t index = p_.unit_begin; index < p_.unit_end; ++index) {
       const std::ptrdiff_t entry = index / t_.blocks, block = index % t_.blocks;
       const std::ptrdiff_t first = t_.positions * block / t_.blocks;
       const int rows = static_cast<int>(t_.positions * (block + 1) / t_.blocks - first);
@@ -54,37 +52,20 @@ class TemporalConv {
     for (std::ptrdiff_t f = 0; f < t_.frames; ++f) {
       const std::ptrdiff_t first = f > 0 ? f - 1 : 0;
       const std::ptrdiff_t last = f + 1 < t_.frames ? f + 1 : f;
-      const Store store{t_, row + f * t_.positions, panel * kPanelColumns};
+      const StoreRows<D, T> store{t_.epilogue, t_.out, t_.out_channels, row + f * t_.positions,
+                                  panel * kPanelColumns};
       gemm_rows<D, kPanels>(rows, p_.scratch + first * t_.in_channels * kRows,
                             weight + (first - (f - 1)) * tap, 3 * tap,
                             (last - first + 1) * t_.in_channels, store);
     }
   }
 
-  struct Store {
-    const TemporalConvTask<T, W>& task;
-    std::ptrdiff_t row, channel;
-    template <int kCount, int kVecs>
-    void operator()(Vec (&sums)[kCount][kVecs]) const {
-#pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) {
-        const std::ptrdiff_t c = channel + v * kLanes, n = task.out_channels - c;
-        if (n <= 0) break;
-#pragma GCC unroll 32
-        for (int i = 0; i < kCount; ++i) {
-          finish<D>(task.epilogue, sums[i][v], c, (row + i) * task.out_channels + c,
-                    static_cast<int>(smaller<std::ptrdiff_t>(n, kLanes)), task.out);
-        }
-      }
-    }
-  };
-
   const TemporalConvTask<T, W>& t_;
-  const TemporalConvPart& p_;
+  const LanePart& p_;
 };
 
 template <typename D, typename T, typename W>
-void temporal_conv_blocks(const TemporalConvTask<T, W>& task, const TemporalConvPart& part) {
+void temporal_conv_blocks(const TemporalConvTask<T, W>& task, const LanePart& part) {
   TemporalConv<D, T, W>(task, part).run();
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "gemm/lane_part.h"
 #include "mobilevd/kernels/temporal_conv.h"
 
 namespace mobilevd::kernels {
@@ -17,15 +18,9 @@ struct TemporalConvTask {
   std::ptrdiff_t blocks;  ///< blocks of positions that each batch entry is cut into
 };
 
-/// The part of the work of one lane: blocks of positions (counted over the batch) times panels.
-struct TemporalConvPart {
-  std::ptrdiff_t block_begin, block_end;
-  std::ptrdiff_t panel_begin, panel_end;
-  float* scratch;
-};
-
+/// Units of a LanePart are blocks of positions.
 template <typename T, typename W>
-using TemporalConvFn = void (*)(const TemporalConvTask<T, W>&, const TemporalConvPart&);
+using TemporalConvFn = void (*)(const TemporalConvTask<T, W>&, const LanePart&);
 
 /// What each ISA's translation unit offers: activations and weights float32 or float16.
 struct TemporalConvVariant {
