@@ -58,6 +58,20 @@ void check_shape(const char* name, const py::array& array, const char* like_name
                         describe(like) + ", got " + describe(array));
 }
 
+void check_sizes(const char* name, const py::array& array,
+                 std::initializer_list<std::int64_t> sizes, const char* before, const char* after) {
+  bool same = array.ndim() == static_cast<py::ssize_t>(sizes.size());
+  std::string list;
+  py::ssize_t i = 0;
+  for (const std::int64_t size : sizes) {
+    same = same && array.shape(i++) == size;
+    list += (list.empty() ? "" : ", ") + std::to_string(size);
+  }
+  if (same) return;
+  throw py::value_error(std::string(name) + ": expected " + before + " (" + list + ")" + after +
+                        ", got " + describe(array));
+}
+
 std::int64_t head_dim(const char* name, std::int64_t width, std::int64_t num_heads) {
   const std::int64_t each = width / num_heads;
   if (width % num_heads != 0 || each < 8 || each > 128 || each % 8 != 0) {
@@ -78,5 +92,7 @@ void raise(const kernels::Status& status) {
 void Pool::operator()(std::size_t n, std::size_t grain, kernels::RangeFn body) const {
   ThreadPool::global().parallel_for(n, grain, body);
 }
+
+int lanes() { return static_cast<int>(ThreadPool::global().size()); }
 
 }  // namespace mobilevd::bindings

@@ -40,6 +40,11 @@ void check_dtype(const char* name, const pybind11::array& array, const char* lik
 void check_shape(const char* name, const pybind11::array& array, const char* like_name,
                  const pybind11::array& like, int dimensions = -1, const char* what = "the shape");
 
+/// ValueError unless `array` has exactly these sizes: "<name>: expected <before> (<sizes>)<after>".
+void check_sizes(const char* name, const pybind11::array& array,
+                 std::initializer_list<std::int64_t> sizes, const char* before,
+                 const char* after = "");
+
 /// The head_dim of a last dimension of `width`; ValueError unless it is one the attention kernels
 /// take.
 std::int64_t head_dim(const char* name, std::int64_t width, std::int64_t num_heads);
@@ -52,6 +57,9 @@ struct Pool {
   void operator()(std::size_t n, std::size_t grain, kernels::RangeFn body) const;
 };
 inline constexpr Pool kPool{};
+
+/// Threads of kPool, for kernels that are told in how many lanes to cut.
+int lanes();
 
 template <typename T>
 const T* data(const pybind11::array& array) {

@@ -8,7 +8,6 @@
 #include "bindings/kernel_arrays.h"
 #include "bindings/kernels.h"
 #include "bindings/scratch.h"
-#include "bindings/thread_pool.h"
 #include "mobilevd/kernels/conv2d.h"
 #include "mobilevd/kernels/temporal_conv.h"
 
@@ -18,20 +17,6 @@ namespace mobilevd::bindings {
 namespace {
 
 using MaybeArray = std::optional<py::array>;
-
-void check_sizes(const char* name, const py::array& array, std::initializer_list<std::int64_t> want,
-                 const char* layout) {
-  bool same = array.ndim() == static_cast<py::ssize_t>(want.size());
-  std::string sizes;
-  py::ssize_t i = 0;
-  for (const std::int64_t size : want) {
-    same = same && array.shape(i++) == size;
-    sizes += (sizes.empty() ? "" : ", ") + std::to_string(size);
-  }
-  if (same) return;
-  throw py::value_error(std::string(name) + ": expected " + layout + " = (" + sizes + "), got " +
-                        describe(array));
-}
 
 /// The checks of both convolutions: x and out [a, b, c, channels], weight [panels, taps, C_in, 16].
 void check_conv(const py::array& x, const py::array& weight, std::int64_t out_channels, int taps,
@@ -45,16 +30,16 @@ void check_conv(const py::array& x, const py::array& weight, std::int64_t out_ch
   }
   if (x.dtype().char_() == kDtype<kernels::Half>) check_dtype("weight", weight, "x", x);
   check_sizes("weight", weight, {(out_channels + 15) / 16, taps, x.shape(3), 16},
-              "the packed layout [ceil(out_channels / 16), taps, in_channels, 16]");
-  check_sizes("out", out, out_sizes, "the shape of the result");
+              "the packed layout [ceil(out_channels / 16), taps, in_channels, 16] =");
+  check_sizes("out", out, out_sizes, "the shape of the result =");
   if (bias) {
     check_array("bias", *bias, false, false);
-    check_sizes("bias", *bias, {out_channels}, "[out_channels]");
+    check_sizes("bias", *bias, {out_channels}, "[out_channels] =");
   }
   if (residual) {
     check_array("residual", *residual, false);
     check_dtype("residual", *residual, "x", x);
-    check_sizes("residual", *residual, out_sizes, "the shape of the result");
+    check_sizes("residual", *residual, out_sizes, "the shape of the result =");
   }
 }
 
@@ -78,8 +63,6 @@ void call_conv(const py::array& x, const py::array& weight, const MaybeArray& bi
   if (weight.dtype().char_() == kDtype<kernels::Half>) return call(float{}, kernels::Half{});
   call(float{}, float{});
 }
-
-int lanes() { return static_cast<int>(ThreadPool::global().size()); }
 
 void conv2d_3x3(const py::array& x, const py::array& weight, py::array out,
                 std::int64_t out_channels, const MaybeArray& bias, const MaybeArray& residual,

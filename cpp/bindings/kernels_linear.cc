@@ -9,7 +9,6 @@
 #include "bindings/kernel_arrays.h"
 #include "bindings/kernels.h"
 #include "bindings/scratch.h"
-#include "bindings/thread_pool.h"
 #include "mobilevd/kernels/linear.h"
 
 namespace py = pybind11;
@@ -54,10 +53,10 @@ void call(const py::array& x, const py::array& weight, const MaybeArray& bias,
   const T* const residual_data = residual ? data<T>(*residual) : nullptr;
   T* const out_data = mutable_data<T>(out);
   call_released([&] {
-    const auto lanes = static_cast<int>(ThreadPool::global().size());
-    void* const scratch = thread_scratch(kernels::linear_scratch_bytes(shape, lanes));
+    const int count = lanes();
+    void* const scratch = thread_scratch(kernels::linear_scratch_bytes(shape, count));
     return kernels::linear(x_data, weight_data, bias_data, residual_data, out_data, shape,
-                           activation, scratch, lanes, kPool);
+                           activation, scratch, count, kPool);
   });
 }
 

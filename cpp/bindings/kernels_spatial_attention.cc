@@ -10,7 +10,6 @@
 #include "bindings/kernel_arrays.h"
 #include "bindings/kernels.h"
 #include "bindings/scratch.h"
-#include "bindings/thread_pool.h"
 #include "mobilevd/kernels/spatial_attention.h"
 
 namespace py = pybind11;
@@ -23,11 +22,11 @@ void call(const py::array& q, const py::array& k, const py::array& v, py::array&
           const kernels::SpatialAttentionShape& shape, float scale) {
   const T *q_data = data<T>(q), *k_data = data<T>(k), *v_data = data<T>(v);
   T* const out_data = mutable_data<T>(out);
-  const int lanes = static_cast<int>(ThreadPool::global().size());
+  const int count = lanes();
   call_released([&] {
-    void* scratch = thread_scratch(kernels::spatial_attention_scratch_bytes(shape, lanes));
+    void* scratch = thread_scratch(kernels::spatial_attention_scratch_bytes(shape, count));
     return kernels::spatial_attention(q_data, k_data, v_data, out_data, shape, scale, scratch,
-                                      lanes, kPool);
+                                      count, kPool);
   });
 }
 

@@ -10,7 +10,6 @@
 #include "bindings/kernel_arrays.h"
 #include "bindings/kernels.h"
 #include "bindings/scratch.h"
-#include "bindings/thread_pool.h"
 #include "mobilevd/kernels/temporal_attention_block.h"
 
 namespace py = pybind11;
@@ -39,21 +38,6 @@ void check_int8(const char* name, const py::array& array,
     throw py::value_error(std::string(name) + ": expected a C-contiguous array");
   }
   check_dimensions(name, array, layout);
-}
-
-/// ValueError unless `array` has exactly these sizes, which `why` explains.
-void check_sizes(const char* name, const py::array& array,
-                 std::initializer_list<std::int64_t> sizes, const char* why) {
-  bool same = true;
-  std::string list;
-  py::ssize_t i = 0;
-  for (const std::int64_t size : sizes) {
-    same = same && array.shape(i++) == size;
-    list += (list.empty() ? "" : ", ") + std::to_string(size);
-  }
-  if (same) return;
-  throw py::value_error(std::string(name) + ": expected shape (" + list + ")" + why + ", got " +
-                        describe(array));
 }
 
 void check_num_heads(std::int64_t num_heads) {
@@ -87,9 +71,9 @@ Packed pack(const py::array& to_q, const py::array& to_k, const py::array& to_v,
   shape.num_heads = num_heads;
   shape.head_dim_qk = head_dim("to_q", to_q.shape(0), num_heads);
   shape.head_dim_v = head_dim("to_v", attended, num_heads);
-  check_sizes("to_k", to_k, {to_q.shape(0), channels}, " as to_q");
-  check_sizes("to_v", to_v, {attended, channels}, " by the channels of to_q");
-  check_sizes("to_out", to_out, {channels, attended}, ", to_v's the other way round");
+  check_sizes("to_k", to_k, {to_q.shape(0), channels}, "shape", " as to_q");
+  check_sizes("to_v", to_v, {attended, channels}, "shape", " by the channels of to_q");
+  check_sizes("to_out", to_out, {channels, attended}, "shape", ", to_v's the other way round");
   if (channels < 1 || channels > 65536) {
     throw py::value_error("to_q: expected 1..65536 channels, got " + describe(to_q));
   }
@@ -134,18 +118,19 @@ void check_packed(const py::array& to_qkv, const std::optional<py::array>& to_qk
   if (is_int8(to_qkv)) {
     check_int8("to_qkv", to_qkv, {"panels", "channels / 8", "16", "8"});
     check_int8("to_out", to_out, {"panels", "heads * head_dim / 8", "16", "8"});
-    check_sizes("to_qkv", to_qkv, {to_qkv.shape(0), (shape->channels + 7) / 8, 16, 8}, why);
-    check_sizes("to_out", to_out, {out_panels, to_out.shape(1), 16, 8}, why);
+    check_sizes("to_qkv", to_qkv, {to_qkv.shape(0), (shape->channels + 7) / 8, 16, 8}, "shape",
+                why);
+    check_sizes("to_out", to_out, {out_panels, to_out.shape(1), 16, 8}, "shape", why);
     if (!to_qkv_scale || !to_out_scale) throw py::value_error("int8 weights need their scales");
     check("to_qkv_scale", *to_qkv_scale, {"panels * 16"});
     check("to_out_scale", *to_out_scale, {"panels * 16"});
-    check_sizes("to_qkv_scale", *to_qkv_scale, {to_qkv.shape(0) * 16}, ", one an output");
-    check_sizes("to_out_scale", *to_out_scale, {out_panels * 16}, ", one an output");
+    check_sizes("to_qkv_scale", *to_qkv_scale, {to_qkv.shape(0) * 16}, "shape", ", one an output");
+    check_sizes("to_out_scale", *to_out_scale, {out_panels * 16}, "shape", ", one an output");
   } else {
     check("to_qkv", to_qkv, {"panels", "channels", "16"});
     check("to_out", to_out, {"panels", "heads * head_dim", "16"});
-    check_sizes("to_qkv", to_qkv, {to_qkv.shape(0), shape->channels, 16}, why);
-    check_sizes("to_out", to_out, {out_panels, to_out.shape(1), 16}, why);
+    check_sizes("to_qkv", to_qkv, {to_qkv.shape(0), shape->channels, 16}, "shape", why);
+    check_sizes("to_out", to_out, {out_panels, to_out.shape(1), 16}, "shape", why);
     if (to_qkv_scale || to_out_scale) throw py::value_error("float32 weights have no scales");
   }
   const std::int64_t attended = to_out.shape(1) * (is_int8(to_qkv) ? 8 : 1);
@@ -175,7 +160,7 @@ void temporal_attention_block(const py::array& x, const py::array& norm_weight,
   for (const auto& [name, array] : {std::pair{"norm_weight", &norm_weight},
                                     {"norm_bias", &norm_bias},
                                     {"out_bias", &out_bias}}) {
-    check_sizes(name, *array, {shape.channels}, ", the channels of x");
+    check_sizes(name, *array, {shape.channels}, "shape", ", the channels of x");
   }
   check_packed(to_qkv, to_qkv_scale, to_out, to_out_scale, &shape);
 
@@ -185,7 +170,7 @@ void temporal_attention_block(const py::array& x, const py::array& norm_weight,
   float* const out_data = mutable_data<float>(out);
   const auto run = [&](const auto& weights, auto scratch_bytes) {
     call_released([&] {
-      const std::size_t bytes = scratch_bytes(shape, ThreadPool::global().size());
+      const std::size_t bytes = scratch_bytes(shape, static_cast<std::size_t>(lanes()));
       void* const scratch = thread_scratch(bytes);
       return kernels::temporal_attention_block(x_data, weights, out_data, shape, factor,
                                                static_cast<float>(eps), scratch, bytes, kPool);

@@ -5,6 +5,7 @@
 #include "mobilevd/kernels/conv2d.h"
 #include "mobilevd/kernels/temporal_conv.h"
 #include "ops/parallel.h"
+#include "ops/scratch.h"
 
 namespace mobilevd::ops {
 namespace {
@@ -78,16 +79,8 @@ bool check(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
 
 template <typename Fn>
 void run_with_scratch(KernelRuntimeContext& context, std::size_t bytes, Fn&& fn) {
-  void* scratch = nullptr;
-  if (bytes > 0) {
-    const auto memory = context.allocate_temp(bytes, 64);
-    if (!memory.ok()) {
-      ET_LOG(Error, "convolution: no %zu bytes of temporary memory", bytes);
-      context.fail(Error::MemoryAllocationFailed);
-      return;
-    }
-    scratch = *memory;
-  }
+  void* scratch;
+  if (!allocate_scratch(context, "convolution", bytes, &scratch)) return;
   const kernels::Status status = fn(scratch);
   if (!status.ok()) {
     ET_LOG(Error, "%s", status.message);

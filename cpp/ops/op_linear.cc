@@ -4,6 +4,7 @@
 
 #include "mobilevd/kernels/linear.h"
 #include "ops/parallel.h"
+#include "ops/scratch.h"
 
 namespace mobilevd::ops {
 namespace {
@@ -97,13 +98,9 @@ Tensor& linear_out(KernelRuntimeContext& context, const Tensor& x, const Tensor&
   ET_KERNEL_CHECK_MSG(context, wrong == nullptr, InvalidArgument, out, "linear: %s", wrong);
 
   const int lanes = executorch_lanes();
-  void* scratch = nullptr;
-  if (const std::size_t bytes = kernels::linear_scratch_bytes(shape, lanes); bytes > 0) {
-    const auto memory = context.allocate_temp(bytes, 64);
-    ET_KERNEL_CHECK_MSG(context, memory.ok(), MemoryAllocationFailed, out,
-                        "linear: no %zu bytes of temporary memory", bytes);
-    scratch = *memory;
-  }
+  void* scratch;
+  if (!allocate_scratch(context, "linear", kernels::linear_scratch_bytes(shape, lanes), &scratch))
+    return out;
   using kernels::Half;
   const auto fn = x.scalar_type() == ScalarType::Half               ? run<Half, Half>
                   : packed_weight.scalar_type() == ScalarType::Half ? run<float, Half>

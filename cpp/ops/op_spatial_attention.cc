@@ -6,6 +6,7 @@
 
 #include "mobilevd/kernels/spatial_attention.h"
 #include "ops/parallel.h"
+#include "ops/scratch.h"
 
 namespace mobilevd::ops {
 namespace {
@@ -61,13 +62,8 @@ Tensor& spatial_attention_out(KernelRuntimeContext& context, const Tensor& q, co
       scale.has_value() ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.head_dim_qk));
   const int lanes = executorch_lanes();
   const std::size_t bytes = kernels::spatial_attention_scratch_bytes(shape, lanes);
-  void* scratch = nullptr;
-  if (bytes > 0) {
-    const auto memory = context.allocate_temp(bytes, 64);
-    ET_KERNEL_CHECK_MSG(context, memory.ok(), MemoryAllocationFailed, out,
-                        "no %zu bytes of temporary memory", bytes);
-    scratch = *memory;
-  }
+  void* scratch;
+  if (!allocate_scratch(context, "spatial_attention", bytes, &scratch)) return out;
   const kernels::Status status =
       type == ScalarType::Float
           ? run<float>(q, k, v, shape, static_cast<float>(factor), scratch, lanes, out)

@@ -7,6 +7,7 @@
 
 #include "mobilevd/kernels/temporal_attention_block.h"
 #include "ops/parallel.h"
+#include "ops/scratch.h"
 
 namespace mobilevd::ops {
 namespace {
@@ -87,13 +88,8 @@ Tensor& temporal_attention_block_out(
   const std::size_t bytes =
       int8 ? kernels::temporal_attention_block_int8_scratch_bytes(shape, threads)
            : kernels::temporal_attention_block_scratch_bytes(shape, threads);
-  void* scratch = nullptr;
-  if (bytes > 0) {
-    const auto memory = context.allocate_temp(bytes);
-    ET_KERNEL_CHECK_MSG(context, memory.ok(), MemoryAllocationFailed, out,
-                        "no %zu bytes of temporary memory", bytes);
-    scratch = *memory;
-  }
+  void* scratch;
+  if (!allocate_scratch(context, "temporal_attention_block", bytes, &scratch)) return out;
   const double factor =
       scale.has_value() ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.head_dim_qk));
   const auto run = [&](const auto& weights) {
