@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,11 +18,34 @@ def kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def empty_like(like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def check_kinds(name: str, first: object, **others: object) -> None:
+    """TypeError, naming the array, unless `first` is a numpy array or a torch tensor and all others
+    that are not None are what it is."""
+    torch = sys.modules.get("torch")  # not imported for numpy's sake
+    if isinstance(first, np.ndarray):
+        library, what = np.ndarray, "numpy array"
+    elif torch is not None and isinstance(first, torch.Tensor):
+        library, what = torch.Tensor, "torch tensor"
+    else:
+        raise TypeError(f"{name}: expected a numpy array or a torch CPU tensor, got {kind(first)}")
+    for other, array in others.items():
+        if array is not None and not isinstance(array, library):
+            raise TypeError(f"{other}: expected a {what} as {name} is, got {kind(array)}")
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """A new array aligned to cache lines, which numpy's own are not: the kernel then stores large
     results past the caches."""
-    if like.dtype.hasobject:
-        return np.empty_like(like)  # the kernel's check names the dtype
-    raw = np.empty(like.nbytes + 64, np.uint8)
+    if dtype.hasobject:
+        return np.empty(shape, dtype)  # the kernel's check names the dtype
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + like.nbytes].view(like.dtype).reshape(like.shape)
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy aligned to cache lines."""
+    result = empty(array.shape, array.dtype)
+    result[...] = array
+    return result

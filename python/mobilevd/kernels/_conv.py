@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
 from mobilevd import _kernels
-from mobilevd.kernels._arrays import Array, empty_like, kind
+from mobilevd.kernels._arrays import Array, check_kinds, empty
 
 
 def pack_conv_weight(weight: Array) -> Array:
@@ -31,11 +30,11 @@ def pack_conv_weight(weight: Array) -> Array:
             f"1...], got {shape}"
         )
     flat: Any = weight.reshape(shape[0], shape[1], -1)
+    check_kinds("weight", weight)
     if isinstance(weight, np.ndarray):
         return _kernels.pack_conv_weight(np.ascontiguousarray(flat))
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(weight, torch.Tensor):
-        raise TypeError(f"weight: expected a numpy array or a torch tensor, got {kind(weight)}")
+    import torch
+
     return torch.from_numpy(_kernels.pack_conv_weight(flat.detach().cpu().contiguous().numpy()))
 
 
@@ -98,24 +97,12 @@ def _call(
     out: Any,
     *stride: int,
 ) -> Any:
-    others = (("weight", weight), ("bias", bias), ("residual", residual), ("out", out))
-    torch = sys.modules.get("torch")
-    for kind_of, what in (
-        (np.ndarray, "a numpy array"),
-        (getattr(torch, "Tensor", ()), "a tensor"),
-    ):
-        if isinstance(x, kind_of):
-            for label, array in others:
-                if array is not None and not isinstance(array, kind_of):
-                    raise TypeError(f"{label}: expected {what} as x is, got {kind(array)}")
-            break
-    else:
-        raise TypeError(f"x: expected a numpy array or a torch CPU tensor, got {kind(x)}")
+    check_kinds("x", x, weight=weight, bias=bias, residual=residual, out=out)
     if isinstance(x, np.ndarray):
         if out is None:
             step = stride[0] if stride and stride[0] > 0 else 1
             shape = (*x.shape[:1], *(-(-size // step) for size in x.shape[1:3]), out_channels)
-            out = empty_like(np.broadcast_to(np.zeros((), x.dtype), shape))
+            out = empty(shape, x.dtype)
         getattr(_kernels, name)(x, weight, out, out_channels, bias, residual, silu, *stride)
         return out
     from mobilevd.kernels import torch_ops

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 
 from mobilevd import _kernels
-from mobilevd.kernels._arrays import Array, empty_like, kind
+from mobilevd.kernels._arrays import Array, check_kinds, empty
 
 
 def group_norm_silu(
@@ -37,25 +35,15 @@ def group_norm_silu(
     TypeError, ValueError
         As temporal_attention.
     """
-    others = (("weight", weight), ("bias", bias), ("out", out))
+    arguments = (num_groups, eps, silu, channels_last)
+    check_kinds("x", x, weight=weight, bias=bias, out=out)
     if isinstance(x, np.ndarray):
-        for name, array in others:
-            if array is not None and not isinstance(array, np.ndarray):
-                raise TypeError(f"{name}: expected a numpy array as x is, got {kind(array)}")
         if out is None:
-            out = empty_like(x)
-        _kernels.group_norm_silu(x, weight, bias, out, num_groups, eps, silu, channels_last)
+            out = empty(x.shape, x.dtype)
+        _kernels.group_norm_silu(x, weight, bias, out, *arguments)
         return out
-
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(x, torch.Tensor):
-        raise TypeError(f"x: expected a numpy array or a torch CPU tensor, got {kind(x)}")
-    for name, array in others:
-        if array is not None and not isinstance(array, torch.Tensor):
-            raise TypeError(f"{name}: expected a torch tensor as x is, got {kind(array)}")
     from mobilevd.kernels import torch_ops
 
-    arguments = (x, weight, bias, num_groups, eps, silu, channels_last)
     if out is None:
-        return torch_ops.group_norm_silu(*arguments)
-    return torch_ops.group_norm_silu_out(*arguments, out=out)
+        return torch_ops.group_norm_silu(x, weight, bias, *arguments)
+    return torch_ops.group_norm_silu_out(x, weight, bias, *arguments, out=out)

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import sys
 from typing import Any, Literal
 
 import numpy as np
 
 from mobilevd import _kernels
-from mobilevd.kernels._arrays import Array, empty_like, kind
+from mobilevd.kernels._arrays import Array, check_kinds, empty
 
 Activation = Literal["silu", "geglu"]
 
@@ -24,11 +23,11 @@ def pack_linear_weight(weight: Array, geglu: bool = False) -> Array:
     [panels, in_features, 16], padded with zeros: panels of 16 outputs, with `geglu` in turn of
     value and of gate. The layout is the same for every ISA.
     """
+    check_kinds("weight", weight)
     if isinstance(weight, np.ndarray):
         return _kernels.pack_linear_weight(np.ascontiguousarray(weight), geglu)
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(weight, torch.Tensor):
-        raise TypeError(f"weight: expected a numpy array or a torch tensor, got {kind(weight)}")
+    import torch
+
     array = weight.detach().cpu().contiguous().numpy()
     return torch.from_numpy(_kernels.pack_linear_weight(array, geglu))
 
@@ -69,20 +68,16 @@ def linear(
     TypeError, ValueError
         As temporal_attention.
     """
-    kind_of, what = _kind_of(x)
-    given = {"packed_weight": packed_weight, "bias": bias, "residual": residual, "out": out}
-    for name, array in given.items():
-        if array is not None and not isinstance(array, kind_of):
-            raise TypeError(f"{name}: expected {what} as x is, got {kind(array)}")
+    check_kinds("x", x, packed_weight=packed_weight, bias=bias, residual=residual, out=out)
     if packed_weight is None:
-        raise TypeError(f"packed_weight: expected {what}, got None")
+        what = "numpy array" if isinstance(x, np.ndarray) else "torch tensor"
+        raise TypeError(f"packed_weight: expected a {what}, got None")
     if out_features is None:
         out_features = _width(packed_weight, bias, residual, activation, out)
 
     if isinstance(x, np.ndarray):
         if out is None:
-            shape = (*x.shape[:-1], out_features)
-            out = empty_like(np.broadcast_to(np.zeros((), x.dtype), shape))
+            out = empty((*x.shape[:-1], out_features), x.dtype)
         elif out.shape[-1:] != (out_features,):
             raise ValueError(f"out: expected {out_features} features, got {out.shape}")
         _kernels.linear(x, packed_weight, out, bias, residual, activation)
@@ -93,15 +88,6 @@ def linear(
     if out is None:
         return torch_ops.linear(*arguments)
     return torch_ops.linear_out(*arguments, out=out)
-
-
-def _kind_of(x: Any) -> tuple[Any, str]:
-    torch = sys.modules.get("torch")
-    if isinstance(x, np.ndarray):
-        return np.ndarray, "a numpy array"
-    if torch is not None and isinstance(x, torch.Tensor):
-        return torch.Tensor, "a torch tensor"
-    raise TypeError(f"x: expected a numpy array or a torch CPU tensor, got {kind(x)}")
 
 
 def _width(packed_weight: Any, bias: Any, residual: Any, activation: Any, out: Any) -> int:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 
 from mobilevd import _kernels
-from mobilevd.kernels._arrays import Array, empty_like, kind
+from mobilevd.kernels._arrays import Array, check_kinds, empty
 
 
 def spatial_attention(
@@ -38,23 +36,12 @@ def spatial_attention(
     TypeError, ValueError
         As temporal_attention.
     """
-    others = (("k", k), ("v", v), ("out", out))
+    check_kinds("q", q, k=k, v=v, out=out)
     if isinstance(q, np.ndarray):
-        for name, array in others:
-            if array is not None and not isinstance(array, np.ndarray):
-                raise TypeError(f"{name}: expected a numpy array as q is, got {kind(array)}")
         if out is None:
-            shape = (*q.shape[:-1], *v.shape[-1:])
-            out = empty_like(np.broadcast_to(np.zeros((), q.dtype), shape))
+            out = empty((*q.shape[:-1], *v.shape[-1:]), q.dtype)
         _kernels.spatial_attention(q, k, v, out, num_heads, scale)
         return out
-
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(q, torch.Tensor):
-        raise TypeError(f"q: expected a numpy array or a torch CPU tensor, got {kind(q)}")
-    for name, array in others:
-        if array is not None and not isinstance(array, torch.Tensor):
-            raise TypeError(f"{name}: expected a torch tensor as q is, got {kind(array)}")
     from mobilevd.kernels import torch_ops
 
     if out is None:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 
 from mobilevd import _kernels
-from mobilevd.kernels._arrays import Array, empty_like, kind
+from mobilevd.kernels._arrays import Array, check_kinds, empty
 
 
 def temporal_attention(
@@ -40,21 +38,12 @@ def temporal_attention(
     ValueError
         Shapes that do not fit, an array that is not contiguous, overlapping `out`.
     """
+    check_kinds("q", q, k=k, v=v, out=out)
     if isinstance(q, np.ndarray):
-        for name, array in (("k", k), ("v", v), ("out", out)):
-            if array is not None and not isinstance(array, np.ndarray):
-                raise TypeError(f"{name}: expected a numpy array as q is, got {kind(array)}")
         if out is None:
-            out = empty_like(v)
+            out = empty(v.shape, v.dtype)
         _kernels.temporal_attention(q, k, v, out, num_heads, scale)
         return out
-
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(q, torch.Tensor):
-        raise TypeError(f"q: expected a numpy array or a torch CPU tensor, got {kind(q)}")
-    for name, array in (("k", k), ("v", v), ("out", out)):
-        if array is not None and not isinstance(array, torch.Tensor):
-            raise TypeError(f"{name}: expected a torch tensor as q is, got {kind(array)}")
     from mobilevd.kernels import torch_ops
 
     if out is None:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import sys
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
 from mobilevd import _kernels
-from mobilevd.kernels._arrays import Array, empty_like, kind
+from mobilevd.kernels._arrays import Array, aligned, check_kinds, empty
 
 
 class PackedTemporalAttentionBlock(NamedTuple, Generic[Array]):
@@ -68,34 +67,24 @@ def pack_temporal_attention_block(
         raise ValueError(f"precision: expected 'float32' or 'int8', got {precision!r}")
     int8 = precision == "int8"
     weights: dict[str, Any] = {"to_q": to_q, "to_k": to_k, "to_v": to_v, "to_out": to_out}
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(to_q, torch.Tensor):
-        for name, weight in weights.items():
-            if not isinstance(weight, torch.Tensor):
-                raise TypeError(f"{name}: expected a torch tensor as to_q is, got {kind(weight)}")
+    check_kinds("to_q", to_q, to_k=to_k, to_v=to_v, to_out=to_out)
+    if isinstance(to_q, np.ndarray):
+        packed = _kernels.pack_temporal_attention_block(**weights, num_heads=num_heads, int8=int8)
+        arrays: Any = [None if x is None else aligned(x) for x in packed]
+    else:
+        import torch
+
         from mobilevd.kernels.torch_ops.library import to_arrays
 
         packed = _kernels.pack_temporal_attention_block(
             **to_arrays(**weights), num_heads=num_heads, int8=int8
         )
         # Cloned, for torch aligns its memory to cache lines and numpy does not.
-        arrays: Any = [None if x is None else torch.from_numpy(x).clone() for x in packed]
-    else:
-        for name, weight in weights.items():
-            if not isinstance(weight, np.ndarray):
-                raise TypeError(f"{name}: expected a numpy array or a tensor, got {kind(weight)}")
-        packed = _kernels.pack_temporal_attention_block(**weights, num_heads=num_heads, int8=int8)
-        arrays = [None if x is None else _aligned(x) for x in packed]
+        arrays = [None if x is None else torch.from_numpy(x).clone() for x in packed]
     to_qkv, to_qkv_scale, out, out_scale = arrays
     return PackedTemporalAttentionBlock(
         norm_weight, norm_bias, to_qkv, to_qkv_scale, out, out_scale, to_out_bias
     )
-
-
-def _aligned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    result = empty_like(array)
-    result[...] = array
-    return result
 
 
 def temporal_attention_block(
@@ -133,21 +122,12 @@ def temporal_attention_block(
         Shapes that do not fit, weights packed for other heads, an array that is not contiguous,
         partly overlapping `out`.
     """
+    check_kinds("x", x, **weights._asdict(), out=out)
     if isinstance(x, np.ndarray):
-        for name, array in (*weights._asdict().items(), ("out", out)):
-            if array is not None and not isinstance(array, np.ndarray):
-                raise TypeError(f"{name}: expected a numpy array as x is, got {kind(array)}")
         if out is None:
-            out = empty_like(x)
+            out = empty(x.shape, x.dtype)
         _kernels.temporal_attention_block(x, *weights, out, num_heads, scale, eps)
         return out
-
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(x, torch.Tensor):
-        raise TypeError(f"x: expected a numpy array or a torch CPU tensor, got {kind(x)}")
-    for name, array in (*weights._asdict().items(), ("out", out)):
-        if array is not None and not isinstance(array, torch.Tensor):
-            raise TypeError(f"{name}: expected a torch tensor as x is, got {kind(array)}")
     from mobilevd.kernels import torch_ops
 
     if out is None:
