@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import library, to_arrays
+from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
 
 
 def _result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
@@ -24,23 +24,6 @@ def _check(x: Tensor, weight: Tensor, out_channels: int, taps: int) -> None:
     packed = (-(-out_channels // 16), taps, x.shape[3], 16)
     if tuple(weight.shape) != packed:
         raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
-
-
-def _run(
-    name: str,
-    x: Tensor,
-    weight: Tensor,
-    out_channels: int,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    silu: bool,
-    out: Tensor,
-    **stride: int,
-) -> Tensor:
-    given = {"x": x, "weight": weight, "out": out, "bias": bias, "residual": residual}
-    arrays = to_arrays(**{label: t for label, t in given.items() if t is not None})
-    getattr(_kernels, name)(**arrays, out_channels=out_channels, silu=silu, **stride)
-    return out
 
 
 _ARGUMENTS = (
@@ -60,64 +43,30 @@ temporal_conv = torch.ops.mobilevd.temporal_conv.default
 temporal_conv_out = torch.ops.mobilevd.temporal_conv.out
 
 
-@torch.library.impl(library, "conv2d_3x3.out", "CPU")
-def _conv2d_3x3_out_cpu(
-    x: Tensor,
-    weight: Tensor,
-    out_channels: int,
-    bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    silu: bool = False,
-    stride: int = 1,
-    *,
-    out: Tensor,
-) -> Tensor:
-    return _run("conv2d_3x3", x, weight, out_channels, bias, residual, silu, out, stride=stride)
+def _register(name: str, taps: int) -> None:
+    """`stride` is conv2d_3x3's alone."""
 
+    def cpu_out(
+        x: Tensor,
+        weight: Tensor,
+        out_channels: int,
+        bias: Tensor | None = None,
+        residual: Tensor | None = None,
+        silu: bool = False,
+        *stride: int,
+        out: Tensor,
+    ) -> Tensor:
+        arrays = to_arrays(x=x, weight=weight, out=out, bias=bias, residual=residual)
+        options = dict(zip(("stride",), stride, strict=False))
+        getattr(_kernels, name)(**arrays, out_channels=out_channels, silu=silu, **options)
+        return out
 
-@torch.library.impl(library, "conv2d_3x3", "CPU")
-def _conv2d_3x3_cpu(
-    x: Tensor,
-    weight: Tensor,
-    out_channels: int,
-    bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    silu: bool = False,
-    stride: int = 1,
-) -> Tensor:
-    out = torch.empty(_result_shape(x, out_channels, stride), dtype=x.dtype)
-    return _run("conv2d_3x3", x, weight, out_channels, bias, residual, silu, out, stride=stride)
+    def cpu(x: Tensor, weight: Tensor, out_channels: int, *rest: Any) -> Tensor:
+        stride = rest[3] if len(rest) > 3 else 1
+        out = torch.empty(_result_shape(x, out_channels, stride), dtype=x.dtype)
+        return cpu_out(x, weight, out_channels, *rest, out=out)
 
-
-@torch.library.impl(library, "temporal_conv.out", "CPU")
-def _temporal_conv_out_cpu(
-    x: Tensor,
-    weight: Tensor,
-    out_channels: int,
-    bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    silu: bool = False,
-    *,
-    out: Tensor,
-) -> Tensor:
-    return _run("temporal_conv", x, weight, out_channels, bias, residual, silu, out)
-
-
-@torch.library.impl(library, "temporal_conv", "CPU")
-def _temporal_conv_cpu(
-    x: Tensor,
-    weight: Tensor,
-    out_channels: int,
-    bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    silu: bool = False,
-) -> Tensor:
-    out = torch.empty(_result_shape(x, out_channels, 1), dtype=x.dtype)
-    return _run("temporal_conv", x, weight, out_channels, bias, residual, silu, out)
-
-
-def _fake(taps: int) -> Any:
-    def result(
+    def fake(
         x: Tensor,
         weight: Tensor,
         out_channels: int,
@@ -130,15 +79,13 @@ def _fake(taps: int) -> Any:
     ) -> Tensor:
         _check(x, weight, out_channels, taps)
         shape = _result_shape(x, out_channels, stride)
-        if out is None:
-            return x.new_empty(shape)
-        if tuple(out.shape) != shape or out.dtype != x.dtype:
-            raise ValueError(f"out: expected {shape} {x.dtype}, got {tuple(out.shape)} {out.dtype}")
-        return out
+        return x.new_empty(shape) if out is None else check_out(out, shape, x.dtype)
 
-    return result
+    library.impl(name, cpu, "CPU")
+    library.impl(f"{name}.out", cpu_out, "CPU")
+    torch.library.register_fake(f"mobilevd::{name}", fake, lib=library)
+    torch.library.register_fake(f"mobilevd::{name}.out", fake, lib=library)
 
 
-for _name, _taps in (("conv2d_3x3", 9), ("temporal_conv", 3)):
-    torch.library.register_fake(f"mobilevd::{_name}", _fake(_taps), lib=library)
-    torch.library.register_fake(f"mobilevd::{_name}.out", _fake(_taps), lib=library)
+_register("conv2d_3x3", taps=9)
+_register("temporal_conv", taps=3)

@@ -9,7 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import library, to_arrays
+from mobilevd.kernels.torch_ops.library import (
+    check_out,
+    library,
+    recomputed_gradients,
+    to_arrays,
+)
 
 _ARGUMENTS = (
     "Tensor x, Tensor? weight, Tensor? bias, int num_groups, float eps=1e-05, bool silu=True, "
@@ -34,12 +39,8 @@ def _out_cpu(
     *,
     out: Tensor,
 ) -> Tensor:
-    arrays = to_arrays(x=x, out=out)
-    given = {name: t for name, t in (("weight", weight), ("bias", bias)) if t is not None}
-    parameters: dict[str, Any] = {"weight": None, "bias": None, **to_arrays(**given)}
     _kernels.group_norm_silu(
-        **arrays,
-        **parameters,
+        **to_arrays(x=x, weight=weight, bias=bias, out=out),
         num_groups=num_groups,
         eps=eps,
         silu=silu,
@@ -81,9 +82,7 @@ def _fake(
     _check(x, num_groups, channels_last)
     if out is None:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
-    if out.shape != x.shape or out.dtype != x.dtype:
-        raise ValueError(f"out: expected the shape and dtype of x, {tuple(x.shape)} {x.dtype}")
-    return out
+    return check_out(out, tuple(x.shape), x.dtype)
 
 
 for _name in ("group_norm_silu", "group_norm_silu.out"):
@@ -98,27 +97,14 @@ def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> Non
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     """Gradients of the same function written in differentiable torch, in float32."""
     num_groups, eps, silu, channels_last = ctx.constants
-    saved = ctx.saved_tensors
-    needed = [i for i in range(3) if ctx.needs_input_grad[i]]
-    with torch.enable_grad():
-        given = [
-            None if t is None else t.detach().requires_grad_(i in needed)
-            for i, t in enumerate(saved)
-        ]
-        x, weight, bias = (None if t is None else t.float() for t in given)
-        assert x is not None
-        if channels_last:
-            x = x.movedim(-1, 1)
+
+    def function(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        x = x.movedim(-1, 1) if channels_last else x
         out = functional.group_norm(x, num_groups, weight, bias, eps)
         out = functional.silu(out) if silu else out
-        if channels_last:
-            out = out.movedim(1, -1)
-        inputs: Any = [given[i] for i in needed]
-        grads = torch.autograd.grad(out, inputs, grad.float())
-    result: list[Tensor | None] = [None] * 7
-    for i, g in zip(needed, grads, strict=True):
-        result[i] = g
-    return tuple(result)
+        return out.movedim(1, -1) if channels_last else out
+
+    return recomputed_gradients(ctx, function, grad)
 
 
 torch.library.register_autograd(

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 library = torch.library.Library("mobilevd", "FRAGMENT")
 
 
-def to_arrays(**tensors: Tensor) -> dict[str, np.ndarray[Any, Any]]:
-    """The CPU tensors' memory as numpy arrays; TypeError, naming the tensor, for another."""
-    arrays = {}
+def to_arrays(**tensors: Tensor | None) -> dict[str, Any]:
+    """The CPU tensors' memory as numpy arrays, None for None; TypeError, naming the tensor, for
+    another kind."""
+    arrays: dict[str, Any] = {}
     for name, x in tensors.items():
+        if x is None:
+            arrays[name] = None
+            continue
         if x.dtype == torch.bfloat16:  # numpy has no such dtype
             raise TypeError(f"{name}: expected float32 or float16, got {x.dtype}")
         if x.device.type != "cpu":
             raise TypeError(f"{name}: expected a CPU tensor, got one on {x.device}")
         arrays[name] = x.detach().numpy()
     return arrays
+
+
+def check_out(out: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """`out`; ValueError unless it has this shape and dtype."""
+    if tuple(out.shape) != shape or out.dtype != dtype:
+        raise ValueError(f"out: expected {shape} {dtype}, got {tuple(out.shape)} {out.dtype}")
+    return out
+
+
+def recomputed_gradients(
+    ctx: Any, function: Callable[..., Tensor], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients of `function(*ctx.saved_tensors)`, in float32, for the operator's inputs that need
+    one. The saved tensors are its first inputs; `function` is written in differentiable torch."""
+    needed = [i for i, _ in enumerate(ctx.saved_tensors) if ctx.needs_input_grad[i]]
+    with torch.enable_grad():
+        given = [
+            None if t is None else t.detach().requires_grad_(i in needed)
+            for i, t in enumerate(ctx.saved_tensors)
+        ]
+        out = function(*(None if t is None else t.float() for t in given))
+        inputs: Any = [given[i] for i in needed]
+        grads = dict(zip(needed, torch.autograd.grad(out, inputs, grad.float()), strict=True))
+    return tuple(grads.get(i) for i in range(len(ctx.needs_input_grad)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import library, to_arrays
+from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
 
 _ARGUMENTS = (
     "Tensor x, Tensor packed_weight, int out_features, Tensor? bias=None, Tensor? residual=None, "
@@ -61,39 +63,18 @@ def _linear_out_cpu(
 ) -> Tensor:
     if out.dim() != x.dim() or out.shape[-1] != out_features:
         raise ValueError(f"out: expected [..., {out_features}], got {tuple(out.shape)}")
-    given = {"x": x, "packed_weight": packed_weight, "out": out, "bias": bias, "residual": residual}
-    arrays = to_arrays(**{name: t for name, t in given.items() if t is not None})
+    arrays = to_arrays(x=x, packed_weight=packed_weight, out=out, bias=bias, residual=residual)
     _kernels.linear(**arrays, activation=activation)
     return out
 
 
 @torch.library.impl(library, "linear", "CPU")
-def _linear_cpu(
-    x: Tensor,
-    packed_weight: Tensor,
-    out_features: int,
-    bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    activation: str | None = None,
-) -> Tensor:
+def _linear_cpu(x: Tensor, packed_weight: Tensor, out_features: int, *rest: Any) -> Tensor:
     out = x.new_empty((*x.shape[:-1], out_features))
-    return _linear_out_cpu(x, packed_weight, out_features, bias, residual, activation, out=out)
+    return _linear_out_cpu(x, packed_weight, out_features, *rest, out=out)
 
 
-@torch.library.register_fake("mobilevd::linear", lib=library)
-def _linear_fake(
-    x: Tensor,
-    packed_weight: Tensor,
-    out_features: int,
-    bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    activation: str | None = None,
-) -> Tensor:
-    return x.new_empty(_result_shape(x, packed_weight, out_features, bias, residual, activation))
-
-
-@torch.library.register_fake("mobilevd::linear.out", lib=library)
-def _linear_out_fake(
+def _fake(
     x: Tensor,
     packed_weight: Tensor,
     out_features: int,
@@ -101,9 +82,11 @@ def _linear_out_fake(
     residual: Tensor | None = None,
     activation: str | None = None,
     *,
-    out: Tensor,
+    out: Tensor | None = None,
 ) -> Tensor:
     shape = _result_shape(x, packed_weight, out_features, bias, residual, activation)
-    if tuple(out.shape) != shape or out.dtype != x.dtype:
-        raise ValueError(f"out: expected {shape} {x.dtype}, got {tuple(out.shape)} {out.dtype}")
-    return out
+    return x.new_empty(shape) if out is None else check_out(out, shape, x.dtype)
+
+
+for _name in ("linear", "linear.out"):
+    torch.library.register_fake(f"mobilevd::{_name}", _fake, lib=library)

@@ -9,7 +9,12 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import library, to_arrays
+from mobilevd.kernels.torch_ops.library import (
+    check_out,
+    library,
+    recomputed_gradients,
+    to_arrays,
+)
 
 HEAD_DIMS = range(8, 129, 8)
 
@@ -74,9 +79,7 @@ def _fake(
     shape = (*q.shape[:2], v.shape[2])
     if out is None:
         return q.new_empty(shape)
-    if tuple(out.shape) != shape or out.dtype != q.dtype:
-        raise ValueError(f"out: expected {shape} {q.dtype}, got {tuple(out.shape)} {out.dtype}")
-    return out
+    return check_out(out, shape, q.dtype)
 
 
 for _name in ("spatial_attention", "spatial_attention.out"):
@@ -90,16 +93,13 @@ def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> Non
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of torch's own attention in float32, which never holds the scores either."""
-    needed = [i for i in range(3) if ctx.needs_input_grad[i]]
-    with torch.enable_grad():
-        given = [t.detach().requires_grad_(i in needed) for i, t in enumerate(ctx.saved_tensors)]
-        q, k, v = (t.float().unflatten(2, (ctx.num_heads, -1)).transpose(1, 2) for t in given)
-        out = scaled_dot_product_attention(q, k, v, scale=ctx.scale).transpose(1, 2).flatten(2)
-        grads = torch.autograd.grad(out, [given[i] for i in needed], grad.float())
-    result: list[Tensor | None] = [None] * 5
-    for i, g in zip(needed, grads, strict=True):
-        result[i] = g
-    return tuple(result)
+
+    def function(*qkv: Tensor) -> Tensor:
+        q, k, v = (x.unflatten(2, (ctx.num_heads, -1)).transpose(1, 2) for x in qkv)
+        out = scaled_dot_product_attention(q, k, v, scale=ctx.scale)
+        return out.transpose(1, 2).flatten(2)
+
+    return recomputed_gradients(ctx, function, grad)
 
 
 torch.library.register_autograd(

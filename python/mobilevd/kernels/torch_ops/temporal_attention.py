@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import library, to_arrays
+from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
 
 MAX_FRAMES = 32
 HEAD_DIMS = range(8, 129, 8)
@@ -75,35 +75,27 @@ def _temporal_attention_out_cpu(
 
 
 @torch.library.impl(library, "temporal_attention", "CPU")
-def _temporal_attention_cpu(
-    q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None
-) -> Tensor:
-    out = torch.empty(v.shape, dtype=v.dtype)
-    return _temporal_attention_out_cpu(q, k, v, num_heads, scale, out=out)
+def _temporal_attention_cpu(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> Tensor:
+    return _temporal_attention_out_cpu(q, k, v, *rest, out=torch.empty(v.shape, dtype=v.dtype))
 
 
-@torch.library.register_fake("mobilevd::temporal_attention", lib=library)
-def _temporal_attention_fake(
-    q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None
-) -> Tensor:
-    _check(q, k, v, num_heads)
-    return torch.empty_like(v, memory_format=torch.contiguous_format)
-
-
-@torch.library.register_fake("mobilevd::temporal_attention.out", lib=library)
-def _temporal_attention_out_fake(
+def _fake(
     q: Tensor,
     k: Tensor,
     v: Tensor,
     num_heads: int,
     scale: float | None = None,
     *,
-    out: Tensor,
+    out: Tensor | None = None,
 ) -> Tensor:
     _check(q, k, v, num_heads)
-    if out.shape != v.shape or out.dtype != v.dtype:
-        raise ValueError(f"out: expected the shape and dtype of v, {tuple(v.shape)} {v.dtype}")
-    return out
+    if out is None:
+        return torch.empty_like(v, memory_format=torch.contiguous_format)
+    return check_out(out, tuple(v.shape), v.dtype)
+
+
+for _name in ("temporal_attention", "temporal_attention.out"):
+    torch.library.register_fake(f"mobilevd::{_name}", _fake, lib=library)
 
 
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

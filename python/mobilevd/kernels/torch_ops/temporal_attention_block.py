@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import library, to_arrays
+from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
 
 _ARGUMENTS = (
     "Tensor x, Tensor norm_weight, Tensor norm_bias, Tensor to_qkv, Tensor? to_qkv_scale, "
@@ -83,74 +85,22 @@ def _temporal_attention_block_out_cpu(
         norm_weight=norm_weight,
         norm_bias=norm_bias,
         to_qkv=to_qkv,
+        to_qkv_scale=to_qkv_scale,
         to_out=to_out,
+        to_out_scale=to_out_scale,
         out_bias=out_bias,
         out=out,
     )
-    scales = {"to_qkv_scale": to_qkv_scale, "to_out_scale": to_out_scale}
-    present = to_arrays(**{name: x for name, x in scales.items() if x is not None})
-    _kernels.temporal_attention_block(
-        **arrays,
-        to_qkv_scale=present.get("to_qkv_scale"),
-        to_out_scale=present.get("to_out_scale"),
-        num_heads=num_heads,
-        scale=scale,
-        eps=eps,
-    )
+    _kernels.temporal_attention_block(**arrays, num_heads=num_heads, scale=scale, eps=eps)
     return out
 
 
 @torch.library.impl(library, "temporal_attention_block", "CPU")
-def _temporal_attention_block_cpu(
-    x: Tensor,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    to_qkv: Tensor,
-    to_qkv_scale: Tensor | None,
-    to_out: Tensor,
-    to_out_scale: Tensor | None,
-    out_bias: Tensor,
-    num_heads: int,
-    scale: float | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    return _temporal_attention_block_out_cpu(
-        x,
-        norm_weight,
-        norm_bias,
-        to_qkv,
-        to_qkv_scale,
-        to_out,
-        to_out_scale,
-        out_bias,
-        num_heads,
-        scale,
-        eps,
-        out=torch.empty(x.shape, dtype=x.dtype),
-    )
+def _temporal_attention_block_cpu(x: Tensor, *rest: Any) -> Tensor:
+    return _temporal_attention_block_out_cpu(x, *rest, out=torch.empty(x.shape, dtype=x.dtype))
 
 
-@torch.library.register_fake("mobilevd::temporal_attention_block", lib=library)
-def _temporal_attention_block_fake(
-    x: Tensor,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    to_qkv: Tensor,
-    to_qkv_scale: Tensor | None,
-    to_out: Tensor,
-    to_out_scale: Tensor | None,
-    out_bias: Tensor,
-    num_heads: int,
-    scale: float | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    vectors = (norm_weight, norm_bias, out_bias)
-    _check(x, vectors, to_qkv, to_out, (to_qkv_scale, to_out_scale), num_heads)
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-@torch.library.register_fake("mobilevd::temporal_attention_block.out", lib=library)
-def _temporal_attention_block_out_fake(
+def _fake(
     x: Tensor,
     norm_weight: Tensor,
     norm_bias: Tensor,
@@ -163,15 +113,17 @@ def _temporal_attention_block_out_fake(
     scale: float | None = None,
     eps: float = 1e-5,
     *,
-    out: Tensor,
+    out: Tensor | None = None,
 ) -> Tensor:
     vectors = (norm_weight, norm_bias, out_bias)
     _check(x, vectors, to_qkv, to_out, (to_qkv_scale, to_out_scale), num_heads)
-    if out.shape != x.shape or out.dtype != x.dtype:
-        raise ValueError(f"out: expected the shape and dtype of x, {tuple(x.shape)} {x.dtype}")
-    return out
+    if out is None:
+        return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return check_out(out, tuple(x.shape), x.dtype)
 
 
+for _name in ("temporal_attention_block", "temporal_attention_block.out"):
+    torch.library.register_fake(f"mobilevd::{_name}", _fake, lib=library)
 # Under bfloat16 autocast the input arrives as bfloat16, which the kernel does not store.
 torch.library.register_autocast(
     "mobilevd::temporal_attention_block", "cpu", torch.float32, lib=library
