@@ -26,11 +26,15 @@ using Int8Task = TemporalAttentionBlockTask<TemporalAttentionBlockInt8Weights>;
 template <typename Task>
 void layer_norm(const float* x, const Task& t, float* y) {
   const int n = t.channels;
-  const float mean = total(n, [&](int c) { return x[c]; }) / static_cast<float>(n);
-  const float squares = total(n, [&](int c) { return (x[c] - mean) * (x[c] - mean); });
-  const float factor = 1.0f / std::sqrt(squares / static_cast<float>(n) + t.eps);
+  const float count = static_cast<float>(n);
+  const float mean = total(n, [&](int c) { return x[c]; }) / count;
+  // What the mean's rounding left in the deviations: of their size where they are tiny.
+  const float rest = total(n, [&](int c) { return x[c] - mean; }) / count;
+  const auto deviation = [&](int c) { return (x[c] - mean) - rest; };
+  const float squares = total(n, [&](int c) { return deviation(c) * deviation(c); });
+  const float factor = 1.0f / std::sqrt(squares / count + t.eps);
   for (int c = 0; c < n; ++c) {
-    y[c] = (x[c] - mean) * factor * t.weights.norm_weight[c] + t.weights.norm_bias[c];
+    y[c] = deviation(c) * factor * t.weights.norm_weight[c] + t.weights.norm_bias[c];
   }
 }
 
