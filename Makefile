@@ -127,14 +127,14 @@ test-sanitizers: $(VENV)/.requirements
 
 # The kernels alone, as their own project: installed and used by the example, and under valgrind.
 test-valgrind: test-packages $(VENV)/.requirements
-	$(WITH_VENV) cmake -S kernels -B build/kernels -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	$(WITH_VENV) cmake -Wno-deprecated -S kernels -B build/kernels -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	  -DMOBILEVD_KERNELS_TESTS=ON -DMOBILEVD_KERNELS_VALGRIND=ON >/dev/null
 	$(WITH_VENV) cmake --build build/kernels -j $(JOBS)
 	$(CTEST) --test-dir build/kernels -R '^kernels_'
 
 # The ARM variants, each on an emulated CPU that has nothing better.
 test-aarch64: test-packages $(VENV)/.requirements
-	$(WITH_VENV) cmake -S kernels -B build/kernels-aarch64 -G Ninja \
+	$(WITH_VENV) cmake -Wno-deprecated -S kernels -B build/kernels-aarch64 -G Ninja \
 	  --toolchain $(abspath cmake/aarch64-linux-gnu.cmake) -DMOBILEVD_KERNELS_TESTS=ON >/dev/null
 	$(WITH_VENV) cmake --build build/kernels-aarch64 -j $(JOBS)
 	$(CTEST) --test-dir build/kernels-aarch64

@@ -4,7 +4,6 @@ find_package(GTest QUIET)
 if(NOT GTest_FOUND)  # a cross build: Debian's googletest package has the sources
   find_path(MOBILEVD_GOOGLETEST_SOURCE CMakeLists.txt REQUIRED NO_CMAKE_FIND_ROOT_PATH
     PATHS /usr/src/googletest ${MOBILEVD_THIRD_PARTY}/usr/src/googletest)
-  set(CMAKE_WARN_DEPRECATED OFF)  # of googletest's own CMake files
   add_subdirectory(${MOBILEVD_GOOGLETEST_SOURCE} googletest EXCLUDE_FROM_ALL)
   if(NOT TARGET GTest::gtest_main)
     add_library(GTest::gtest_main ALIAS gtest_main)
