@@ -28,10 +28,10 @@ struct SpatialAttentionBlocks {
   static constexpr int kKeyBlock = kBlockPanels * kKeyPanel;
   static_assert(kKeyPanel <= kMaxKeyPanel && kKeyBlock <= kMaxKeyBlock, "scratch is too small");
 
-  /// scores[key][query] = <k[key], q[query]> for a panel's keys and kCols vectors of queries, and
-  /// largest[query] raised to the largest of them. k is [width][kKeyPanel], q
+  /// scores[key][query] = <k[key], q[query]> for a panel's keys and kCols vectors of queries, and,
+  /// unless kBounded, largest[query] raised to the largest of them. k is [width][kKeyPanel], q
   /// [width][kTileQueries].
-  template <int kSteps, int kCols>
+  template <int kSteps, int kCols, bool kBounded>
   [[gnu::noinline]] static void scores(const float* k, const float* q, int width, float* scores,
                                        float* largest) {
     constexpr int kKeys = kSteps * kRowStep;
@@ -39,13 +39,16 @@ struct SpatialAttentionBlocks {
     multiply<kSteps, kKeyPanel, kTileQueries>(k, q, width, acc);
 #pragma GCC unroll 16
     for (int v = 0; v < kCols; ++v) {
+#pragma GCC unroll 16
+      for (int j = 0; j < kKeys; ++j) D::store(scores + j * kTileQueries + v * kLanes, acc[j][v]);
+    }
+    if constexpr (kBounded) return;
+#pragma GCC unroll 16
+    for (int v = 0; v < kCols; ++v) {
       // A NaN score leaves the maximum as it is, and makes the sum of its query NaN later.
       Vec most = D::load(largest + v * kLanes);
 #pragma GCC unroll 16
-      for (int j = 0; j < kKeys; ++j) {
-        D::store(scores + j * kTileQueries + v * kLanes, acc[j][v]);
-        most = D::max(acc[j][v], most);
-      }
+      for (int j = 0; j < kKeys; ++j) most = D::max(acc[j][v], most);
       D::store(largest + v * kLanes, most);
     }
   }

@@ -68,21 +68,40 @@ inline void pack_keys(const T* from, std::ptrdiff_t row, std::ptrdiff_t count, i
   }
 }
 
+/// The largest sum of squares of a row; that or less where NaN is among the rows' elements.
+template <typename D, typename T>
+inline float largest_square(const T* from, std::ptrdiff_t row, std::ptrdiff_t count, int width) {
+  float largest = 0;
+  for (std::ptrdiff_t j = 0; j < count; ++j, from += row) {
+    auto sum = D::zero();
+    for (int c = 0; c < width; c += D::kLanes) {
+      const auto x = load_columns<D>(from + c, width - c);
+      sum = D::fma(x, x, sum);
+    }
+    largest = larger(largest, D::reduce_add(sum));
+  }
+  return largest;
+}
+
 /// Values [count][width] into panels [count][kPanel] of columns; the last one is as many vectors
-/// wide as it needs, filled up with zeros.
+/// wide as it needs, filled up with zeros. Returns the largest magnitude, NaN left aside.
 template <typename D, int kPanel, typename T>
-inline void pack_values(const T* from, std::ptrdiff_t row, std::ptrdiff_t count, int width,
-                        float* to) {
+inline float pack_values(const T* from, std::ptrdiff_t row, std::ptrdiff_t count, int width,
+                         float* to) {
+  auto most = D::zero();
   for (std::ptrdiff_t j = 0; j < count; ++j, from += row) {
     for (int column = 0; column < width; column += kPanel) {
       const int left = smaller(width - column, kPanel);
       const int panel = part_count(left, D::kLanes) * D::kLanes;
       float* const line = to + column * count + j * panel;
       for (int c = 0; c < left; c += D::kLanes) {
-        D::store(line + c, load_columns<D>(from + column + c, left - c));
+        const auto x = load_columns<D>(from + column + c, left - c);
+        most = D::max(D::abs(x), most);
+        D::store(line + c, x);
       }
     }
   }
+  return D::reduce_max(most);
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ class SpatialAttentionKernel {
   static constexpr int kPanel = kVecs * kLanes;
   /// Below every finite score: a maximum that is still this met nothing but -Inf.
   static constexpr float kLowest = -3.402823466e38f;
+  static constexpr float kUnbounded = 3.402823466e38f;
+  /// Scores (exponents of 2) of at most 60 either way need no maximum: 2^score, times values of
+  /// 2^-40 to 2^30, is far from both ends of float32. |score| <= |q| |k| tells beforehand.
+  static constexpr float kBoundSquared = 3600;
+  static constexpr float kLeastValue = 0x1p-40f, kMostValue = 0x1p30f;
 
  public:
   SpatialAttentionKernel(const SpatialAttentionTask<T>& task, float* scratch)
@@ -66,6 +71,8 @@ class SpatialAttentionKernel {
     int queries, vecs;
     alignas(64) float largest[kTileQueries];
     alignas(64) float total[kTileQueries];  // of weights
+    alignas(64) float bound[kTileQueries];  // squared, of its scores
+    bool bounded;                           // all of them are below kBoundSquared
   };
 
   struct Place {
@@ -114,10 +121,13 @@ class SpatialAttentionKernel {
   /// `head` counts those of all batch entries.
   void pack(std::ptrdiff_t head) {
     const std::ptrdiff_t token = head / t_.num_heads * t_.key_tokens, h = head % t_.num_heads;
-    pack_keys<D, Blocks::kKeyPanel>(t_.k + token * row_qk_ + h * t_.head_dim_qk, row_qk_,
-                                    t_.key_tokens, t_.head_dim_qk, k_);
-    pack_values<D, kPanel>(t_.v + token * row_v_ + h * t_.head_dim_v, row_v_, t_.key_tokens,
-                           t_.head_dim_v, v_);
+    const T* const k = t_.k + token * row_qk_ + h * t_.head_dim_qk;
+    pack_keys<D, Blocks::kKeyPanel>(k, row_qk_, t_.key_tokens, t_.head_dim_qk, k_);
+    const float most = pack_values<D, kPanel>(t_.v + token * row_v_ + h * t_.head_dim_v, row_v_,
+                                              t_.key_tokens, t_.head_dim_v, v_);
+    longest_key_ = most >= kLeastValue && most <= kMostValue
+                       ? largest_square<D>(k, row_qk_, t_.key_tokens, t_.head_dim_qk)
+                       : kUnbounded;
   }
 
   void chunk(std::ptrdiff_t head, std::ptrdiff_t first) {
@@ -134,8 +144,13 @@ class SpatialAttentionKernel {
       const int keys =
           static_cast<int>(smaller<std::ptrdiff_t>(t_.key_tokens - j, Blocks::kKeyBlock));
       for (int i = 0; i < tiles; ++i) {
-        scores(tiles_[i], k_ + j * t_.head_dim_qk, keys);
-        softmax(tiles_[i], keys);
+        if (tiles_[i].bounded) {
+          scores<true>(tiles_[i], k_ + j * t_.head_dim_qk, keys);
+          softmax<true>(tiles_[i], keys);
+        } else {
+          scores<false>(tiles_[i], k_ + j * t_.head_dim_qk, keys);
+          softmax<false>(tiles_[i], keys);
+        }
         values(tiles_[i], j, keys);
       }
     }
@@ -151,15 +166,32 @@ class SpatialAttentionKernel {
       transpose_rows<D>(q + v * kLanes * row_qk_, row_qk_, tile.queries - v * kLanes,
                         t_.head_dim_qk, scale, tile.q + v * kLanes, kTileQueries);
     }
-    for (int i = 0; i < kTileQueries; i += kLanes) {
-      D::store(tile.largest + i, D::set(kLowest));
-      D::store(tile.total + i, D::zero());
+    tile.bounded = true;
+    for (int v = 0; v < tile.vecs; ++v) {
+      Vec sum = D::zero();
+      for (int c = 0; c < t_.head_dim_qk; ++c) {
+        const Vec x = D::load(tile.q + c * kTileQueries + v * kLanes);
+        sum = D::fma(x, x, sum);
+      }
+      const Vec bound = D::mul(sum, D::set(longest_key_));
+      D::store(tile.bound + v * kLanes, bound);
+      D::store(tile.largest + v * kLanes, unless_bounded(bound, D::set(kLowest)));
+      D::store(tile.total + v * kLanes, D::zero());
+      // Not the maximum of the bounds, which would leave NaN aside.
+      const Vec other = unless_bounded(bound, D::set(1.0f));
+      tile.bounded = tile.bounded && D::reduce_max(other) == 0;
     }
   }
 
+  /// x in the lanes of queries whose scores are not bounded, else 0, the maximum they go without.
+  static Vec unless_bounded(Vec bound, Vec x) {
+    return D::zero_where_less(bound, D::set(kBoundSquared), x);
+  }
+
+  template <bool kBounded>
   void scores(const Tile& tile, const float* k, int keys) {
-    for (int i = 0; i < kTileQueries; i += kLanes) {
-      D::store(largest_ + i, D::load(tile.largest + i));
+    for (int v = 0; v < tile.vecs; ++v) {
+      D::store(largest_ + v * kLanes, D::load(tile.largest + v * kLanes));
     }
     constexpr int kKeys = Blocks::kKeyPanel;
     for (int j = 0; j < keys; j += kKeys, k += kKeys * t_.head_dim_qk) {
@@ -168,7 +200,7 @@ class SpatialAttentionKernel {
         for (int v = 0; v < tile.vecs; v += kVecs) {
           prefetch_.template step<D>();
           with_count<kVecs>(smaller(tile.vecs - v, kVecs), [&](auto m) {
-            Blocks::template scores<decltype(n)::value, decltype(m)::value>(
+            Blocks::template scores<decltype(n)::value, decltype(m)::value, kBounded>(
                 k, tile.q + v * kLanes, t_.head_dim_qk, p_ + j * kTileQueries + v * kLanes,
                 largest_ + v * kLanes);
           });
@@ -178,22 +210,24 @@ class SpatialAttentionKernel {
   }
 
   /// p_ <- 2^(p_ - maximum), factor_ <- what the new maximum makes of the sums so far.
+  template <bool kBounded>
   void softmax(Tile& tile, int keys) {
     // NEON's vectors are short and its exponentials independent: more of them at once.
     constexpr int kAtOnce = kLanes == 4 ? 4 : 2;
     for (int v = 0; v < tile.vecs; v += kAtOnce) {
       with_count<kAtOnce>(smaller(tile.vecs - v, kAtOnce), [&](auto n) {
-        softmax_lanes<decltype(n)::value>(tile, v * kLanes, keys);
+        softmax_lanes<decltype(n)::value, kBounded>(tile, v * kLanes, keys);
       });
     }
   }
 
-  template <int kCount>
+  template <int kCount, bool kBounded>
   [[gnu::noinline]] void softmax_lanes(Tile& tile, int lane, int keys) {
     Vec most[kCount], sum[kCount];
 #pragma GCC unroll 4
     for (int v = 0; v < kCount; ++v) {
-      most[v] = D::load(largest_ + lane + v * kLanes);
+      most[v] = unless_bounded(D::load(tile.bound + lane + v * kLanes),
+                               D::load(largest_ + lane + v * kLanes));
       sum[v] = D::zero();
     }
     float* p = p_ + lane;
@@ -201,7 +235,14 @@ class SpatialAttentionKernel {
     for (int j = 0; j < keys; ++j, p += kTileQueries) {
 #pragma GCC unroll 4
       for (int v = 0; v < kCount; ++v) {
-        const Vec weight = exp2_nonpositive<D>(D::sub(D::load(p + v * kLanes), most[v]));
+        const Vec score = D::load(p + v * kLanes);
+        Vec weight;
+        if constexpr (kBounded) {
+          weight = exp2_bounded<D>(score);
+        } else {
+          // Of lanes that are bounded, too: most is 0 there and the result the same.
+          weight = exp2_nonpositive<D>(D::sub(score, most[v]));
+        }
         sum[v] = D::add(sum[v], weight);
         D::store(p + v * kLanes, weight);
       }
@@ -240,7 +281,7 @@ class SpatialAttentionKernel {
   /// out = sums / total, or NaN where every score was -Inf (or NaN: the total says so already).
   void finish(Tile& tile, std::ptrdiff_t h) const {
     const Vec zero = D::zero(), one = D::set(1.0f);
-    for (int i = 0; i < kTileQueries; i += kLanes) {
+    for (int i = 0; i < tile.vecs * kLanes; i += kLanes) {
       const Vec none = D::zero_where_less(D::set(kLowest), D::load(tile.largest + i), one);
       const Vec nan_or_zero = D::div(zero, D::sub(one, none));
       D::store(tile.total + i, D::add(D::div(one, D::load(tile.total + i)), nan_or_zero));
@@ -259,6 +300,7 @@ class SpatialAttentionKernel {
   const SpatialAttentionTask<T> t_;
   const std::ptrdiff_t row_qk_, row_v_, row_sums_;  ///< elements from token to token
   float *k_, *v_, *p_;                              ///< see SpatialAttentionScratch
+  float longest_key_ = kUnbounded;                  ///< squared; where maxima may be spared
   RowPrefetcher prefetch_;
   Tile tiles_[kChunkTiles];
   alignas(64) float largest_[kTileQueries];

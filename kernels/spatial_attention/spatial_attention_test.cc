@@ -175,10 +175,52 @@ TEST_P(SpatialAttentionTest, UnalignedPointers) {
 
 /// The softmax meets its maximum anywhere among many blocks.
 TEST_P(SpatialAttentionTest, LongSequences) {
-  for (const float magnitude : {0.1f, 1.0f, 3.0f}) {
+  for (const float magnitude : {0.1f, 1.0f, 2.0f, 3.0f}) {
     Problem<float> problem(self_attention(1, 1000, 1, 64, 64), 19, magnitude);
     ASSERT_TRUE(problem.run().ok());
     problem.check(kTolerance<float> * std::max(1.0f, magnitude * magnitude), 37);
+  }
+}
+
+/// Queries go without a maximum where |q| |k| bounds their scores: all, one or none of a tile, and
+/// a query's bits do not depend on what the others do.
+TEST_P(SpatialAttentionTest, BoundedScoresGoWithoutAMaximum) {
+  const SpatialAttentionShape shape = self_attention(1, 64, 1, 64, 40);
+  Problem<float> bounded(shape, 37), mixed(shape, 37);
+  for (int c = 0; c < 64; ++c) mixed.q[5 * 64 + c] *= 100;
+  ASSERT_TRUE(bounded.run().ok());
+  ASSERT_TRUE(mixed.run().ok());
+  bounded.check(kTolerance<float>);
+  for (int i = 0; i < 64; ++i) {
+    if (i == 5) continue;
+    for (int c = 0; c < 40; ++c) ASSERT_EQ(bounded.out[40 * i + c], mixed.out[40 * i + c]);
+  }
+}
+
+/// All scores alike and just inside the bound (60 as exponents of 2), or just past it.
+TEST_P(SpatialAttentionTest, ScoresAtTheBound) {
+  for (const float exponent : {-59.9f, 59.9f, -60.1f, 60.1f}) {
+    for (const float size : {1.0f, 1e-11f, 1e11f}) {
+      Problem<float> problem(self_attention(1, 200, 1, 16, 16), 41);
+      problem.scale = 1;
+      const float side = std::sqrt(std::fabs(exponent) * 0.69314718f / 16);
+      for (std::size_t i = 0; i < problem.q.size(); ++i) {
+        problem.q[i] = side;
+        problem.k[i] = std::copysign(side, exponent);
+        problem.v[i] *= size;
+      }
+      ASSERT_TRUE(problem.run().ok());
+      problem.check(kTolerance<float>, 50);
+    }
+  }
+}
+
+TEST_P(SpatialAttentionTest, ValuesOfAnySize) {
+  for (const float size : {0.0f, 1e-35f, 1e-20f, 1e20f, 1e35f}) {
+    Problem<float> problem(self_attention(1, 130, 1, 64, 24), 43);
+    for (std::size_t i = 0; i < problem.v.size(); ++i) problem.v[i] *= size;
+    ASSERT_TRUE(problem.run().ok());
+    problem.check(kTolerance<float>, 7);
   }
 }
 

@@ -92,6 +92,39 @@ def test_large_logits_do_not_overflow(isa):
     assert np.isfinite(out).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_inf_stay_in_their_picture_and_head(isa, dtype, bad):
+    q, k, v = arrays(2, 40, 40, 3, 16, 16, dtype)
+    clean = kernels.spatial_attention(q, k, v, 3)
+    for x in (q, k, v):
+        kept = x[1, 7, 20]
+        x[1, 7, 20] = bad  # head 1
+        dirty = kernels.spatial_attention(q, k, v, 3)
+        x[1, 7, 20] = kept
+        assert not np.isfinite(dirty).all()
+        elsewhere = np.ones(clean.shape, bool)
+        elsewhere[1, 7 if x is q else slice(None), 16:32] = False
+        np.testing.assert_array_equal(dirty[elsewhere], clean[elsewhere])
+
+
+def test_out_is_the_given_buffer(isa):
+    q, k, v = arrays(2, 30, 20, 3, 16, 24)
+    out = np.full((2, 30, 72), np.nan, np.float32)
+    assert kernels.spatial_attention(q, k, v, 3, out=out) is out
+    np.testing.assert_array_equal(out, kernels.spatial_attention(q, k, v, 3))
+
+
+def test_out_that_cannot_be_written_is_refused():
+    q, k, v = arrays(2, 30, 30, 3, 16, 16)
+    with pytest.raises(ValueError, match="out must not overlap"):
+        kernels.spatial_attention(q, k, v, 3, out=q)
+    out = np.empty_like(v)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out: the array is read-only"):
+        kernels.spatial_attention(q, k, v, 3, out=out)
+
+
 def tensors(dtype=torch.float32, grad=False):
     q, k, v = arrays(2, 30, 20, 3, 16, 24)
     return tuple(torch.from_numpy(x).to(dtype).requires_grad_(grad) for x in (q, k, v))

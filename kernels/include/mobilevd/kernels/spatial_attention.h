@@ -38,10 +38,11 @@ MOBILEVD_KERNELS_API std::size_t spatial_attention_scratch_bytes(const SpatialAt
 /// Alignment: that of one element. Reads and writes stay within the arrays.
 /// Aliasing: out must not overlap q, k or v (checked); q, k and v may be the same array.
 /// Numbers: float32 arithmetic for both storage types; scores are taken relative to the largest so
-///   far, so large finite logits do not overflow. Weights below 2^-126 of a row's largest count as
-///   2^-126. NaN or Inf in q reaches only the outputs of its own query and head, in k or v only
-///   those of its own batch entry and head. A score of -Inf has no weight; a query whose scores
-///   are all -Inf gives NaN, as the definition does.
+///   far, so large finite logits do not overflow (where |q| |k| says that none is large, relative
+///   to nothing). Weights below 2^-126 of a row's largest count as 2^-126. NaN or Inf in q reaches
+///   only the outputs of its own query and head, in k or v only those of its own batch entry and
+///   head. A score of -Inf has no weight; a query whose scores are all -Inf gives NaN, as the
+///   definition does.
 /// Threads: the work is cut into at most `lanes` (1..1024) parts for `parallel_for`; any number
 ///   gives the same bits. Scratch: spatial_attention_scratch_bytes(shape, lanes), 64-byte aligned.
 ///   No allocation; stateless, may be called from many threads at once.
