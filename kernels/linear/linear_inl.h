@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "gemm/gemm_inl.h"
 #include "linear/linear_internal.h"
@@ -46,6 +47,11 @@ class LinearKernel {
   static constexpr int kRows = GemmTile<D>::kRows;
   static constexpr int kPanels = GemmTile<D>::kPanels;
   static constexpr int kPanelVecs = GemmTile<D>::kPanelVecs;
+#ifdef X_WIDEN
+  static constexpr bool kWiden = true;
+#else
+  static constexpr bool kWiden = !std::is_same_v<W, float>;
+#endif
 
  public:
   LinearKernel(const LinearTask<T, W>& task, const LinearTile& tile, float* scratch)
@@ -53,8 +59,9 @@ class LinearKernel {
         tile_(tile),
         gated_(task.activation == Activation::kGeglu),
         blocks_((tile.rows + kRows - 1) / kRows),
-        packed_(scratch),
-        partial_(scratch + linear_packed_floats(kRows, tile.rows, task.k)) {}
+        widened_(scratch),
+        packed_(widened_ + linear_depth(task.k) * kGroupColumns),
+        partial_(packed_ + linear_packed_floats(kRows, tile.rows, task.k)) {}
 
   void run(bool packed) {
     const std::ptrdiff_t depth = linear_depth(t_.k), passes = linear_passes(t_.k);
@@ -98,6 +105,7 @@ class LinearKernel {
   void one_group(std::ptrdiff_t g, std::ptrdiff_t first, std::ptrdiff_t count, bool last) {
     const std::ptrdiff_t panel = 2 * (tile_.group + g);
     const W* weight = t_.weight + (panel * t_.k + first) * kPanelColumns;
+    const bool single = panel + 1 == t_.panels;
     // The group's first column in out.
     const std::ptrdiff_t column = (gated_ ? panel / 2 : panel) * kPanelColumns;
     const bool partial = linear_passes(t_.k) > 1;
@@ -107,15 +115,28 @@ class LinearKernel {
       const std::ptrdiff_t row = tile_.row + b * kRows;
       float* sums = partial ? partial_ + (g * blocks_ + b) * kRows * kSumColumns : sums_;
       if (last && t_.residual != nullptr) fetch_residual(row, rows, column);
-      multiply(rows, packed_ + b * kRows * count, weight, panel + 1 == t_.panels, count,
-               {sums, first > 0});
+      if constexpr (kWiden) {
+        if (b == 0) widen(weight, single ? 1 : 2, count);
+        multiply(rows, packed_ + b * kRows * count, widened_, count * kPanelColumns, single, count, {sums, first > 0});
+      } else {
+        multiply(rows, packed_ + b * kRows * count, weight, t_.k * kPanelColumns, single, count, {sums, first > 0});
+      }
       if (last) finish(row, rows, column, sums);
     }
   }
 
-  void multiply(int rows, const float* a, const W* weight, bool single, std::ptrdiff_t count,
+  /// The group's panels as float32: once for all blocks, since converting takes turns with FMAs.
+  void widen(const W* weight, int panels, std::ptrdiff_t count) const {
+    float* to = widened_;
+    for (int p = 0; p < panels; ++p, weight += t_.k * kPanelColumns) {
+      for (std::ptrdiff_t i = 0; i < count * kPanelColumns; i += kLanes, to += kLanes) {
+        D::store(to, D::load(weight + i));
+      }
+    }
+  }
+
+  void multiply(int rows, const float* a, const float* weight, std::ptrdiff_t panel_stride, bool single, std::ptrdiff_t count,
                 StoreSums<D> store) {
-    const std::ptrdiff_t panel_stride = t_.k * kPanelColumns;
     const std::ptrdiff_t share = share_size(count, kSumInputs);
     std::ptrdiff_t first = 0;
     do {  // once even without inputs
@@ -203,6 +224,7 @@ class LinearKernel {
   const LinearTile tile_;
   const bool gated_;
   const std::ptrdiff_t blocks_;
+  float* const widened_;  // [panel][input][16]
   float* const packed_;   // [block][input][row]
   float* const partial_;  // [group][block][row][kSumColumns]
   SideWork side_;
