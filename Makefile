@@ -139,9 +139,10 @@ test-aarch64: test-packages $(VENV)/.requirements
 	$(WITH_VENV) cmake --build build/kernels-aarch64 -j $(JOBS)
 	$(CTEST) --test-dir build/kernels-aarch64
 
-# Passive: torch's OpenMP threads would otherwise spin on the cores of whoever is measured next.
+# The figures of kernels/README.md: on an idle machine, then with --markdown (see there).
 bench: $(VENV)/.built
-	OMP_WAIT_POLICY=passive $(BIN)/mobilevd bench
+	@mkdir -p out
+	OMP_WAIT_POLICY=passive $(BIN)/mobilevd bench --json out/bench.json
 
 clean:
 	rm -rf build out

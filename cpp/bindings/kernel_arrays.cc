@@ -58,6 +58,17 @@ void check_shape(const char* name, const py::array& array, const char* like_name
                         describe(like) + ", got " + describe(array));
 }
 
+std::int64_t head_dim(const char* name, std::int64_t width, std::int64_t num_heads) {
+  const std::int64_t each = width / num_heads;
+  if (width % num_heads != 0 || each < 8 || each > 128 || each % 8 != 0) {
+    throw py::value_error(
+        std::string(name) +
+        ": expected a last dimension of num_heads = " + std::to_string(num_heads) +
+        " times a head_dim of 8..128 in steps of 8, got " + std::to_string(width));
+  }
+  return each;
+}
+
 void raise(const kernels::Status& status) {
   if (status.ok()) return;
   if (status.code == kernels::StatusCode::kInvalidArgument) throw py::value_error(status.message);

@@ -40,6 +40,10 @@ void check_dtype(const char* name, const pybind11::array& array, const char* lik
 void check_shape(const char* name, const pybind11::array& array, const char* like_name,
                  const pybind11::array& like, int dimensions = -1, const char* what = "the shape");
 
+/// The head_dim of a last dimension of `width`; ValueError unless it is one the attention kernels
+/// take.
+std::int64_t head_dim(const char* name, std::int64_t width, std::int64_t num_heads);
+
 /// ValueError for kInvalidArgument, RuntimeError for the rest.
 void raise(const kernels::Status& status);
 

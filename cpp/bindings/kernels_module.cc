@@ -63,8 +63,11 @@ void set_num_threads(std::int64_t threads) {
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "MobileVD's CPU kernels on raw numpy arrays; use mobilevd.kernels.";
   mobilevd::bindings::register_conv(m);
+  mobilevd::bindings::register_group_norm_silu(m);
+  mobilevd::bindings::register_spatial_attention(m);
   mobilevd::bindings::register_linear(m);
   mobilevd::bindings::register_temporal_attention(m);
+  mobilevd::bindings::register_temporal_attention_block(m);
   m.def(
       "isa", [] { return std::string(kernels::isa_name(kernels::isa())); },
       "Name of the instruction set the kernels use.");

@@ -15,18 +15,6 @@ namespace py = pybind11;
 namespace mobilevd::bindings {
 namespace {
 
-std::int64_t head_dim(const char* name, const py::array& array, std::int64_t num_heads) {
-  const std::int64_t width = array.shape(3);
-  if (width % num_heads != 0 || width / num_heads < 8 || width / num_heads > 128 ||
-      width / num_heads % 8 != 0) {
-    throw py::value_error(
-        std::string(name) +
-        ": expected a last dimension of num_heads = " + std::to_string(num_heads) +
-        " times a head_dim of 8..128 in steps of 8, got " + std::to_string(width));
-  }
-  return width / num_heads;
-}
-
 template <typename T>
 void call(const py::array& q, const py::array& k, const py::array& v, py::array& out,
           const kernels::TemporalAttentionShape& shape, float scale) {
@@ -63,8 +51,8 @@ void temporal_attention(const py::array& q, const py::array& k, const py::array&
                                               q.shape(1),
                                               q.shape(2),
                                               num_heads,
-                                              head_dim("q", q, num_heads),
-                                              head_dim("v", v, num_heads)};
+                                              head_dim("q", q.shape(3), num_heads),
+                                              head_dim("v", v.shape(3), num_heads)};
   const auto factor =
       static_cast<float>(scale ? *scale : 1 / std::sqrt(static_cast<double>(shape.head_dim_qk)));
   if (q.dtype().char_() == kDtype<float>) {

@@ -37,28 +37,22 @@ constexpr std::size_t packed_rows_size(std::size_t rows, std::size_t k) {
   return (rows + kRows - 1) / kRows * kRows * k + 16;  // stores run over by less than a vector
 }
 
-/// Packs one block: `rows` <= kRows rows of k columns, `row(i)` giving the address of row i, into
-/// [k][kRows]. Missing rows repeat the last one. Writes up to a vector past the block's end.
-template <typename D, typename Row>
-void pack_rows(Row&& row, int rows, std::ptrdiff_t k, float* packed) {
+/// Packs one block of k columns into [k][kRows]. `load(i, c, left)` gives row i's vector at column
+/// c, of which `left` elements exist; called for rows past kRows too, up to whole vectors. Writes
+/// up to a vector past the block's end.
+template <typename D, typename Load>
+void pack_block(Load&& load, std::ptrdiff_t k, float* packed) {
   constexpr int kRows = GemmTile<D>::kRows, kLanes = D::kLanes;
   constexpr int kGroups = (kRows + kLanes - 1) / kLanes;
-  using T = std::decay_t<decltype(*row(0))>;
-  const T* from[kGroups * kLanes];
-  for (int i = 0; i < kGroups * kLanes; ++i) from[i] = row(smaller(i, rows - 1));
   for (std::ptrdiff_t c = 0; c < k; c += kLanes) {
     typename D::Vec block[kGroups][kLanes];
-    const bool whole = k - c >= kLanes;
+    const int columns = static_cast<int>(smaller<std::ptrdiff_t>(k - c, kLanes));
     for (int g = 0; g < kGroups; ++g) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-        const T* p = from[g * kLanes + i] + c;
-        block[g][i] = whole ? D::load(p) : D::load_partial(p, static_cast<int>(k - c));
-      }
+      for (int i = 0; i < kLanes; ++i) block[g][i] = load(g * kLanes + i, c, columns);
       D::transpose(block[g]);
     }
     float* to = packed + c * kRows;
-    const int columns = whole ? kLanes : static_cast<int>(k - c);
     // In this order each store mends what the one before wrote past its column.
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
@@ -66,6 +60,21 @@ void pack_rows(Row&& row, int rows, std::ptrdiff_t k, float* packed) {
       for (int g = 0; g < kGroups; ++g) D::store(to + i * kRows + g * kLanes, block[g][i]);
     }
   }
+}
+
+/// pack_block() of `rows` <= kRows rows in memory, `row(i)` giving the address of row i. Missing
+/// rows repeat the last one.
+template <typename D, typename Row>
+void pack_rows(Row&& row, int rows, std::ptrdiff_t k, float* packed) {
+  constexpr int kRows = GemmTile<D>::kRows, kLanes = D::kLanes;
+  constexpr int kGroups = (kRows + kLanes - 1) / kLanes;
+  using T = std::decay_t<decltype(*row(0))>;
+  const T* from[kGroups * kLanes];
+  for (int i = 0; i < kGroups * kLanes; ++i) from[i] = row(smaller(i, rows - 1));
+  const auto load = [&](int i, std::ptrdiff_t c, int left) {
+    return left == kLanes ? D::load(from[i] + c) : D::load_partial(from[i] + c, left);
+  };
+  pack_block<D>(load, k, packed);
 }
 
 /// sums[i][v] += a[i] * b[v] for the rows of one column of a packed block.
@@ -158,6 +167,28 @@ void gemm_rows(int rows, const float* a, const W* b, std::ptrdiff_t panel_stride
                const Epilogue& epilogue) {
   NoSideWork none;
   gemm_rows<D, kPanels>(rows, a, b, panel_stride, k, epilogue, none);
+}
+
+/// A whole product: `rows` rows of A, packed in blocks `block_stride` floats apart, times `panels`
+/// panels of B. `epilogue(row, column)` makes the epilogue of the block that begins there. A pair
+/// of panels stays in the caches while the rows pass by; a pair even where a block is one panel
+/// wide, for A is then read half as often and two lines of each output row are written together.
+template <typename D, typename W, typename MakeEpilogue>
+void gemm_panels(int rows, const float* a, std::ptrdiff_t block_stride, const W* b, int panels,
+                 std::ptrdiff_t k, MakeEpilogue&& epilogue) {
+  constexpr int kRows = GemmTile<D>::kRows, kPanels = GemmTile<D>::kPanels, kPair = 2;
+  const std::ptrdiff_t panel_stride = k * kPanelColumns;
+  for (int p = 0; p < panels; p += kPair) {
+    for (int r = 0; r < rows; r += kRows) {
+      for (int n = p; n < smaller(p + kPair, panels); n += kPanels) {
+        with_count<kPanels>(smaller(panels - n, kPanels), [&](auto count) {
+          gemm_rows<D, decltype(count)::value>(smaller(rows - r, kRows),
+                                               a + r / kRows * block_stride, b + n * panel_stride,
+                                               panel_stride, k, epilogue(r, n * kPanelColumns));
+        });
+      }
+    }
+  }
 }
 
 }  // namespace

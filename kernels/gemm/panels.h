@@ -10,6 +10,9 @@ namespace mobilevd::kernels {
 /// files can be mapped on any machine.
 constexpr int kPanelColumns = 16;
 
+// Unnamed: included by the ISAs' translation units, which must not share functions.
+namespace {
 constexpr std::size_t panel_count(std::size_t n) { return (n + kPanelColumns - 1) / kPanelColumns; }
+}  // namespace
 
 }  // namespace mobilevd::kernels

@@ -73,8 +73,13 @@ struct Avx2 {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
   }
 
+  // always_inline: GCC drops calls of a function that only prefetches, for it has no effect.
   [[gnu::always_inline]] static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   [[gnu::always_inline]] static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  // As assembly: the builtin would need a flag. Every x86-64 CPU takes it, some as a no-op.
+  [[gnu::always_inline]] static void prefetch_to_write(const char* p) {
+    asm volatile("prefetchw (%0)" : : "r"(p));
+  }
 
   /// rows[0..7] are 8 vectors of 8; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {

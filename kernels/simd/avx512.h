@@ -70,8 +70,13 @@ struct Avx512 {
   }
   static float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 
+  // always_inline: GCC drops calls of a function that only prefetches, for it has no effect.
   [[gnu::always_inline]] static void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   [[gnu::always_inline]] static void prefetch_near(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  // As assembly: the builtin would need a flag. Every x86-64 CPU takes it, some as a no-op.
+  [[gnu::always_inline]] static void prefetch_to_write(const char* p) {
+    asm volatile("prefetchw (%0)" : : "r"(p));
+  }
 
   /// rows[0..15] are 16 vectors of 16; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {

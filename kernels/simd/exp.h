@@ -30,5 +30,24 @@ inline typename D::Vec exp_nonpositive(typename D::Vec x) {
   return D::zero_where_less(x, D::set(kLowest), D::mul(p, D::exp2_from_magic(t)));
 }
 
+/// 2^x for x <= 0: within 2 ulp (1.6e-7) down to x = -126, and 2^-126 below that, which a softmax
+/// cannot tell from 0 and which spares a comparison; NaN for NaN. 13 operations.
+///
+/// x = n + r with |r| <= 1/2, 2^r by a polynomial of degree 5 (minimax with 2^0 = 1 exactly).
+template <typename D>
+inline typename D::Vec exp2_nonpositive(typename D::Vec x) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  x = D::max(D::set(-126.0f), x);        // in this order NaN stays
+  const auto t = D::add(x, D::set(kMagic));
+  const auto r = D::sub(x, D::sub(t, D::set(kMagic)));
+  auto p = D::set(0.0013264726f);
+  p = D::fma(p, r, D::set(0.009671514f));
+  p = D::fma(p, r, D::set(0.055507332f));
+  p = D::fma(p, r, D::set(0.24022244f));
+  p = D::fma(p, r, D::set(0.693147f));
+  p = D::fma(p, r, D::set(1.0f));
+  return D::mul(p, D::exp2_from_magic(t));
+}
+
 }  // namespace
 }  // namespace mobilevd::kernels

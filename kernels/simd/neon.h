@@ -80,8 +80,12 @@ struct Neon {
   }
   static float reduce_max(Vec x) { return vmaxvq_f32(x); }
 
+  // always_inline: GCC drops calls of a function that only prefetches, for it has no effect.
   [[gnu::always_inline]] static void prefetch(const char* p) { __builtin_prefetch(p, 0, 2); }
   [[gnu::always_inline]] static void prefetch_near(const char* p) { __builtin_prefetch(p, 0, 3); }
+  [[gnu::always_inline]] static void prefetch_to_write(const char* p) {
+    __builtin_prefetch(p, 1, 3);
+  }
 
   /// rows[0..3] are 4 vectors of 4; afterwards column c of the block is in rows[c].
   [[gnu::always_inline]] static void transpose(Vec (&rows)[kLanes]) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <type_traits>
+#include <utility>
 
 // Include only in an ISA's translation unit.
 namespace mobilevd::kernels {
@@ -15,6 +16,17 @@ inline T smaller(T a, T b) {
 template <typename T>
 inline T larger(T a, T b) {
   return a < b ? b : a;
+}
+
+/// Calls `fn(std::integral_constant<int, i>)` for i = 0 .. n-1, unrolled before the optimiser
+/// looks: where GCC unrolls a loop too late, an array of registers indexed in it stays in memory.
+template <typename Fn, int... i>
+[[gnu::always_inline]] inline void for_each_index(Fn&& fn, std::integer_sequence<int, i...>) {
+  (fn(std::integral_constant<int, i>()), ...);
+}
+template <int n, typename Fn>
+[[gnu::always_inline]] inline void for_each_index(Fn&& fn) {
+  for_each_index(fn, std::make_integer_sequence<int, n>());
 }
 
 /// Calls `fn(std::integral_constant<int, n>)` for the run-time 1 <= n <= Max: how a block size

@@ -55,7 +55,7 @@ void items(const TemporalAttentionTask<T>& t, std::size_t begin, std::size_t end
       for (int j = 0; j < frames; ++j) {
         for (int c = 0; c < d_v; ++c) sum[c] += p[j] * v[j * d_v + c];
       }
-      T* out = t.out + item * d_v + i * t.row_v;
+      T* out = t.out + item * d_v + i * t.row_out;
       for (int c = 0; c < d_v; ++c) narrow(sum[c], out + c);
     }
   }

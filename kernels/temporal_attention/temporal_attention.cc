@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
+#include "dispatch/arguments.h"
 #include "dispatch/variants.h"
 #include "temporal_attention/temporal_attention_internal.h"
 
@@ -24,21 +24,6 @@ constexpr Variants<TemporalAttentionVariant> kVariants = {
     nullptr,
     MOBILEVD_IF_NEON(&kTemporalAttentionNeon),
 };
-
-bool valid_head_dim(std::int64_t d) { return d >= 8 && d <= kMaxHeadDim && d % 8 == 0; }
-
-/// a * b for non-negative numbers, or false when it leaves int64.
-bool multiply(std::int64_t a, std::int64_t b, std::int64_t* product) {
-  if (b != 0 && a > std::numeric_limits<std::int64_t>::max() / b) return false;
-  *product = a * b;
-  return true;
-}
-
-bool overlap(const void* a, std::int64_t a_bytes, const void* b, std::int64_t b_bytes) {
-  const auto x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
-  return x < y + static_cast<std::uintptr_t>(b_bytes) &&
-         y < x + static_cast<std::uintptr_t>(a_bytes);
-}
 
 template <typename T>
 Status run(const T* q, const T* k, const T* v, T* out, const TemporalAttentionShape& s, float scale,
@@ -77,7 +62,7 @@ Status run(const T* q, const T* k, const T* v, T* out, const TemporalAttentionSh
 
   TemporalAttentionTask<T> task;
   task.row_qk = static_cast<std::ptrdiff_t>(row_qk);
-  task.row_v = static_cast<std::ptrdiff_t>(row_v);
+  task.row_v = task.row_out = static_cast<std::ptrdiff_t>(row_v);
   task.frames = static_cast<int>(s.frames);
   task.head_dim_qk = static_cast<int>(s.head_dim_qk);
   task.head_dim_v = static_cast<int>(s.head_dim_v);

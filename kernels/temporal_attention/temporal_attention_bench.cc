@@ -5,34 +5,15 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <new>
-#include <random>
 #include <sstream>
 #include <string>
 
 #include "mobilevd/kernels/dispatch.h"
 #include "mobilevd/kernels/temporal_attention.h"
+#include "testing/bench_buffer.h"
 
 namespace mobilevd::kernels {
 namespace {
-
-/// Page-aligned, as frameworks align tensors to 64 bytes; written to once, so that no page fault
-/// is measured.
-class Buffer {
- public:
-  explicit Buffer(std::size_t size)
-      : data_(new (std::align_val_t{4096}) float[size]()), size_(size) {}
-  ~Buffer() { ::operator delete[](data_, std::align_val_t{4096}); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  float* data() { return data_; }
-  float* begin() { return data_; }
-  float* end() { return data_ + size_; }
-
- private:
-  float* data_;
-  std::size_t size_;
-};
 
 void run(benchmark::State& state, const TemporalAttentionShape& shape, Isa isa) {
   if (const Status status = set_isa(isa_name(isa)); !status.ok()) {
@@ -40,12 +21,8 @@ void run(benchmark::State& state, const TemporalAttentionShape& shape, Isa isa) 
     return;
   }
   const std::size_t size = shape.frames * shape.positions * shape.num_heads * shape.head_dim_qk;
-  std::mt19937 generator(1);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  Buffer q(size), k(size), v(size), out(size);
-  for (auto* array : {&q, &k, &v}) {
-    for (float& x : *array) x = uniform(generator);
-  }
+  BenchBuffer q(size), k(size), v(size), out(size);
+  for (auto* array : {&q, &k, &v}) array->fill();
   const float scale = 1 / std::sqrt(static_cast<float>(shape.head_dim_qk));
   for (auto _ : state) {
     const Status status =

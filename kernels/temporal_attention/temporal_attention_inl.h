@@ -48,23 +48,9 @@ class TemporalAttentionKernel {
     if (t_.stream) D::stream_fence();
   }
 
- private:
-  void start_prefetch(std::size_t item, std::size_t items) {
-    const auto array = [&](const T* data, std::ptrdiff_t row, int width) {
-      return ChunkPrefetcher::Array{reinterpret_cast<const char*>(data + item * width),
-                                    row * static_cast<std::ptrdiff_t>(sizeof(T)),
-                                    static_cast<std::ptrdiff_t>(items * width * sizeof(T))};
-    };
-    prefetch_.start({array(t_.q, t_.row_qk, t_.head_dim_qk), array(t_.k, t_.row_qk, t_.head_dim_qk),
-                     array(t_.v, t_.row_v, t_.head_dim_v)},
-                    t_.frames);
-  }
-
-  void one_head(std::size_t item) {
-    const T* q = t_.q + item * t_.head_dim_qk;
-    const T* k = t_.k + item * t_.head_dim_qk;
-    T* out = t_.out + item * t_.head_dim_v;
-    copy_rows(t_.v + item * t_.head_dim_v, t_.row_v, t_.head_dim_v, v_);
+  /// One head of one position, whose frames lie a row apart. V is copied first, so `out` may be v.
+  void one_head(const T* q, const T* k, const T* v, T* out) {
+    copy_rows(v, t_.row_v, t_.head_dim_v, v_);
     const float* keys[kMaxFrames];
     if constexpr (kConverts) {
       copy_rows(k, t_.row_qk, t_.head_dim_qk, k_);
@@ -79,9 +65,26 @@ class TemporalAttentionKernel {
         transpose_queries<kVecs>(q + i * t_.row_qk, queries);
         scores<kVecs>(keys);
         softmax<kVecs>();
-        values<kVecs>(queries, out + i * t_.row_v);
+        values<kVecs>(queries, out + i * t_.row_out);
       });
     }
+  }
+
+ private:
+  void start_prefetch(std::size_t item, std::size_t items) {
+    const auto array = [&](const T* data, std::ptrdiff_t row, int width) {
+      return ChunkPrefetcher::Array{reinterpret_cast<const char*>(data + item * width),
+                                    row * static_cast<std::ptrdiff_t>(sizeof(T)),
+                                    static_cast<std::ptrdiff_t>(items * width * sizeof(T))};
+    };
+    prefetch_.start({array(t_.q, t_.row_qk, t_.head_dim_qk), array(t_.k, t_.row_qk, t_.head_dim_qk),
+                     array(t_.v, t_.row_v, t_.head_dim_v)},
+                    t_.frames);
+  }
+
+  void one_head(std::size_t item) {
+    one_head(t_.q + item * t_.head_dim_qk, t_.k + item * t_.head_dim_qk,
+             t_.v + item * t_.head_dim_v, t_.out + item * t_.head_dim_v);
   }
 
   void copy_rows(const T* from, std::ptrdiff_t row, int width, float* to) const {
@@ -211,7 +214,7 @@ class TemporalAttentionKernel {
       const int count = part_begin(queries, parts, b + 1) - i;
       with_count<kQueryBlock>(count, [&](auto n) {
         constexpr int kQueries = decltype(n)::value;
-        T* rows = out + i * t_.row_v;
+        T* rows = out + i * t_.row_out;
         const float* p = p_ + i;
         int c = 0;
         for (; c + 16 <= t_.head_dim_v; c += 16) {
@@ -230,7 +233,7 @@ class TemporalAttentionKernel {
   template <int kQueries, int kCols, bool kPartial = false>
   [[gnu::noinline]] void value_block(const float* p, int row_p, int column, T* out) const {
     const int frames = t_.frames, width = t_.head_dim_v;
-    const std::ptrdiff_t row = t_.row_v;
+    const std::ptrdiff_t row = t_.row_out;
     Vec acc[kQueries][kCols];
 #pragma GCC unroll 16
     for (int i = 0; i < kQueries; ++i) {

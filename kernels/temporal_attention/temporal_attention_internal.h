@@ -19,7 +19,8 @@ struct TemporalAttentionTask {
   const T* v;
   T* out;
   std::ptrdiff_t row_qk;  ///< elements from frame to frame in q and k
-  std::ptrdiff_t row_v;   ///< the same in v and out
+  std::ptrdiff_t row_v;   ///< the same in v
+  std::ptrdiff_t row_out;
   int frames;
   int head_dim_qk;
   int head_dim_v;

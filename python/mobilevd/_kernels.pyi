@@ -4,8 +4,13 @@ from typing import Any
 
 import numpy as np
 
-_Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.float16]]
+_Float = np.ndarray[Any, np.dtype[np.float32]]
+_Weights = _Float | np.ndarray[Any, np.dtype[np.int8]]
+_Array = _Float | np.ndarray[Any, np.dtype[np.float16]]
 
+def spatial_attention(
+    q: _Array, k: _Array, v: _Array, out: _Array, num_heads: int, scale: float | None = None
+) -> None: ...
 def temporal_attention(
     q: _Array, k: _Array, v: _Array, out: _Array, num_heads: int, scale: float | None = None
 ) -> None: ...
@@ -28,6 +33,16 @@ def temporal_conv(
     residual: _Array | None = None,
     silu: bool = False,
 ) -> None: ...
+def group_norm_silu(
+    x: _Array,
+    weight: _Array | None,
+    bias: _Array | None,
+    out: _Array,
+    num_groups: int,
+    eps: float = 1e-5,
+    silu: bool = True,
+    channels_last: bool = False,
+) -> None: ...
 def linear(
     x: _Array,
     packed_weight: _Array,
@@ -38,6 +53,23 @@ def linear(
 ) -> None: ...
 def pack_linear_weight(weight: _Array, packed: _Array, geglu: bool = False) -> None: ...
 def pack_conv_weight(weight: _Array) -> _Array: ...
+def pack_temporal_attention_block(
+    to_q: _Float, to_k: _Float, to_v: _Float, to_out: _Float, num_heads: int, int8: bool
+) -> tuple[_Weights, _Float | None, _Weights, _Float | None]: ...
+def temporal_attention_block(
+    x: _Float,
+    norm_weight: _Float,
+    norm_bias: _Float,
+    to_qkv: _Weights,
+    to_qkv_scale: _Float | None,
+    to_out: _Weights,
+    to_out_scale: _Float | None,
+    out_bias: _Float,
+    out: _Float,
+    num_heads: int,
+    scale: float | None = None,
+    eps: float = 1e-5,
+) -> None: ...
 def isa() -> str: ...
 def set_isa(name: str) -> None: ...
 def available_isas() -> list[str]: ...

@@ -163,28 +163,44 @@ def inspect(
     write_json(json, manifest)
 
 
-@app.command(epilog="Example: mobilevd bench --json bench.json")
+@app.command(epilog="Example: mobilevd bench --kernel temporal_attention --json bench.json")
 def bench(
     bundle: Annotated[Path | None, typer.Option(help="Time this bundle's stages instead.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Of the bundle's run.")] = None,
-    repeat: Annotated[int, typer.Option(help="Clips timed.")] = 3,
+    kernel: Annotated[list[str] | None, typer.Option(help="Repeatable. Default: all.")] = None,
+    shape: Annotated[list[str] | None, typer.Option(help="Of one kernel: 14x512x640x64.")] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option(help="torch, onnxruntime, openvino or executorch; repeatable. Default: all."),
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Repeatable. Default: 1 and 2; for a bundle, its own.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Calls timed, 15 at most; for a bundle, clips: 3.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Time the kernels against their peers, or the stages of a bundle."""
-    _at_least("--threads", threads, 1)
-    _at_least("--repeat", repeat, 1)
+    for count in threads or ():
+        _at_least("--threads", count, 1)
+    _at_least("--repeats", repeats, 1)
     if bundle is None:
-        from ..kernels import bench as kernels_bench
+        from ..kernels.bench.__main__ import bench as bench_kernels
 
-        rows = kernels_bench.bench_temporal_attention()
-        kernels_bench.print_table(rows)
+        with progress_bar("bench") as report:
+            rows = bench_kernels(
+                kernel or (), peers or (), threads or (), repeats or 15, shape or (), report
+            )
     else:
         from .output import table
         from .stage_times import bench_bundle
 
-        rows = bench_bundle(bundle, threads or 0, repeat)
+        if kernel or shape or peers or len(threads or ()) > 1:
+            raise UsageError("with --bundle, only --threads N, --repeats and --json make sense")
+        clips = repeats or 3
+        rows = bench_bundle(bundle, threads[0] if threads else 0, clips)
         table(
-            f"{bundle}, {repeat} clips",
+            f"{bundle}, {clips} clips",
             ["stage", "calls", "median ms", "p90 ms"],
             [[r["name"], r["calls"], f"{r['median_ms']:.1f}", f"{r['p90_ms']:.1f}"] for r in rows],
         )

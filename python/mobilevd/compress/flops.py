@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
-from ..kernels import torch_ops  # noqa: F401  (defines mobilevd::temporal_attention)
+from ..kernels import torch_ops  # noqa: F401  (defines mobilevd's ops)
 from ..models import create_unet
 from ..models.config import UNetConfig
 from ..models.resblock import SpatialResBlock, TemporalResBlock
@@ -84,6 +84,47 @@ def temporal_conv_flops(
 ) -> int:
     """x [B, F, S, in_channels], packed weight, out [B, F, S, out_channels]."""
     return _conv_flops(x_shape, weight_shape, out_channels, x_shape[0] * x_shape[1] * x_shape[2])
+
+
+@register_flop_formula(torch.ops.mobilevd.temporal_attention_block)
+def temporal_attention_block_flops(
+    x_shape: tuple[int, ...],
+    norm_weight_shape: tuple[int, ...],
+    norm_bias_shape: tuple[int, ...],
+    to_qkv_shape: tuple[int, ...],
+    to_qkv_scale_shape: tuple[int, ...] | None,
+    to_out_shape: tuple[int, ...],
+    to_out_scale_shape: tuple[int, ...] | None,
+    out_bias_shape: tuple[int, ...],
+    num_heads: int,
+    *args: Any,
+    **kwargs: Any,
+) -> int:
+    """The projections and attention; the head widths follow from the packed weights' sizes."""
+    batch, frames, positions, channels = x_shape
+    v = to_out_shape[1] * (8 if len(to_out_shape) == 4 else 1)
+    # Panels of 16 outputs: what q and k fill is a multiple of 16 heads, the rest is padding.
+    qk = (16 * to_qkv_shape[0] - v) // (16 * num_heads) * 8 * num_heads
+    rows = batch * frames * positions
+    return 2 * rows * channels * (2 * qk + 2 * v) + 2 * rows * frames * (qk + v)
+
+
+@register_flop_formula(torch.ops.mobilevd.spatial_attention)
+def spatial_attention_flops(
+    q_shape: tuple[int, ...],
+    k_shape: tuple[int, ...],
+    v_shape: tuple[int, ...],
+    *_: Any,
+    **kwargs: Any,
+) -> int:
+    """Scores and their product with v: q [N, S, heads*d_qk], v [N, S_k, heads*d_v]."""
+    return 2 * q_shape[0] * q_shape[1] * k_shape[1] * (q_shape[2] + v_shape[2])
+
+
+@register_flop_formula(torch.ops.mobilevd.group_norm_silu)
+def group_norm_silu_flops(*args: Any, **kwargs: Any) -> int:
+    """None, as torch counts for GroupNorm and SiLU: only matrix products are counted."""
+    return 0
 
 
 @register_flop_formula(torch.ops.mobilevd.linear)

@@ -9,20 +9,32 @@ from __future__ import annotations
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
+from mobilevd.kernels._group_norm_silu import group_norm_silu
 from mobilevd.kernels._linear import linear, pack_linear_weight
+from mobilevd.kernels._spatial_attention import spatial_attention
 from mobilevd.kernels._temporal_attention import temporal_attention
+from mobilevd.kernels._temporal_attention_block import (
+    PackedTemporalAttentionBlock,
+    pack_temporal_attention_block,
+    temporal_attention_block,
+)
 
 __all__ = [
+    "PackedTemporalAttentionBlock",
     "available_isas",
     "conv2d_3x3",
     "get_num_threads",
+    "group_norm_silu",
     "isa",
     "linear",
     "pack_conv_weight",
     "pack_linear_weight",
+    "pack_temporal_attention_block",
     "set_isa",
     "set_num_threads",
+    "spatial_attention",
     "temporal_attention",
+    "temporal_attention_block",
     "temporal_conv",
 ]
 

@@ -6,6 +6,7 @@ from mobilevd.compress import paper_tables
 from mobilevd.compress.flops import cost, count, count_by_module
 from mobilevd.compress.live_memory import PeakElements
 from mobilevd.export.rewrites import fuse_temporal_attention
+from mobilevd.kernels import pack_temporal_attention_block
 from mobilevd.models import create_unet
 from mobilevd.models.plan import fitted_temporal_blocks, temporal_blocks, with_temporal_blocks
 from mobilevd.presets import PRESETS, get_preset
@@ -85,6 +86,30 @@ def test_our_operator_has_a_formula():
         torch.ops.mobilevd.temporal_attention(q, q, v, 2, 1.0)
     assert counter.get_total_flops() == 2 * (2 * 5 * 3 * 3 * 16 + 2 * 5 * 3 * 3 * 32)
     assert flops(unet) == plain
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_packed_temporal_block_counts_its_projections_and_attention(precision):
+    heads, d_qk, d_v, channels = 3, 8, 24, 20
+    to_q, to_v = torch.zeros(heads * d_qk, channels), torch.zeros(heads * d_v, channels)
+    vector = torch.zeros(channels)
+    packed = pack_temporal_attention_block(
+        vector, vector, to_q, to_q, to_v, to_v.mT.contiguous(), vector, heads, precision
+    )
+    x = torch.zeros(2, 7, 5, channels)
+    with FlopCounterMode(display=False) as counter:
+        torch.ops.mobilevd.temporal_attention_block(x, *packed, heads)
+    rows = 2 * 7 * 5
+    products = 2 * rows * channels * heads * (2 * d_qk + 2 * d_v)
+    assert counter.get_total_flops() == products + 2 * rows * 7 * heads * (d_qk + d_v)
+
+
+def test_group_norm_counts_nothing_fused_or_not():
+    x = torch.empty(2, 8, 5, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        torch.nn.functional.silu(torch.nn.functional.group_norm(x, 4))
+        torch.ops.mobilevd.group_norm_silu(x, None, None, 4, 1e-5)
+    assert counter.get_total_flops() == 0
 
 
 def test_peak_of_live_tensors():

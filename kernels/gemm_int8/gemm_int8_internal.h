@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mobilevd::kernels {
+
+struct GemmInt8Task {
+  const float* x;
+  const std::int8_t* packed;
+  const float* scales;
+  const float* bias;  ///< or null
+  float* out;
+  int inputs;
+  int outputs;
+};
+
+/// Computes `rows` rows from `first` on. `row_scales` has room for the rows and 13 more, `packed`
+/// for as many rows of int8 inputs, rounded up to groups of 8.
+using GemmInt8Fn = void (*)(const GemmInt8Task&, std::size_t first, int rows, float* row_scales,
+                            std::int8_t* packed);
+
+struct GemmInt8Variant {
+  GemmInt8Fn rows;
+};
+
+extern const GemmInt8Variant kGemmInt8Scalar;
+extern const GemmInt8Variant kGemmInt8Avx2;
+extern const GemmInt8Variant kGemmInt8Avx512Vnni;
+extern const GemmInt8Variant kGemmInt8Neon;
+extern const GemmInt8Variant kGemmInt8NeonDotprod;
+extern const GemmInt8Variant kGemmInt8NeonI8mm;
+
+}  // namespace mobilevd::kernels
