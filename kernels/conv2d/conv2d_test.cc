@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "testing/emulation.h"
 #include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
@@ -101,12 +102,13 @@ struct Problem {
 
 template <typename T, typename W>
 void check_shapes() {
-  unsigned seed = 1;
+  unsigned seed = 1, cases = 0;
   for (const auto& [height, width] : {std::pair{1, 1}, {2, 3}, {4, 8}, {5, 9}, {13, 4}}) {
     for (const auto& [in, out] :
          {std::pair{1, 1}, {8, 20}, {16, 16}, {40, 24}, {70, 100}, {130, 4}, {24, 48}}) {
       for (const int stride : {1, 2}) {
         const Conv2dShape shape{height == 4 ? 3 : 1, height, width, in, out, stride};
+        if (left_out(cases++)) continue;
         SCOPED_TRACE(testing::Message() << shape.batch << "x" << height << "x" << width << "x" << in
                                         << " -> " << out << " stride " << stride);
         Problem<T, W> problem(shape, seed += 7);

@@ -14,6 +14,7 @@
 
 #include "mobilevd/kernels/dispatch.h"
 #include "temporal_attention_block/temporal_attention_block_problem.h"
+#include "testing/emulation.h"
 
 namespace mobilevd::kernels {
 namespace {
@@ -59,9 +60,10 @@ TEST_P(TemporalAttentionBlockTest, OddShapes) {
                                                        {96, 3, 32, 32},
                                                        {33, 2, 128, 120}}) {
         const Shape shape{positions == 3 ? 2 : 1, frames, positions, channels, heads, d_qk, d_v};
+        if (left_out(++seed)) continue;
         SCOPED_TRACE(testing::Message() << "F=" << frames << " S=" << positions << " C=" << channels
                                         << " H=" << heads << " d_qk=" << d_qk << " d_v=" << d_v);
-        Problem problem(shape, ++seed);
+        Problem problem(shape, seed);
         ASSERT_TRUE(problem.run().ok());
         problem.check();
         // With int8 weights, float64 on the same grids; a value that float32 puts on the other side

@@ -1,5 +1,6 @@
 #include "mobilevd/kernels/temporal_conv.h"
 
+#include "testing/emulation.h"
 #include "testing/isa_test.h"
 
 namespace mobilevd::kernels {
@@ -74,11 +75,12 @@ struct Problem {
 
 template <typename T, typename W>
 void check_shapes() {
-  unsigned seed = 1;
+  unsigned seed = 1, cases = 0;
   for (const int frames : {1, 2, 3, 7, 14}) {
     for (const int positions : {1, 3, 17}) {
       for (const auto& [in, out] : {std::pair{1, 1}, {16, 16}, {24, 40}, {100, 20}}) {
         const TemporalConvShape shape{positions == 3 ? 2 : 1, frames, positions, in, out};
+        if (left_out(cases++)) continue;
         SCOPED_TRACE(testing::Message()
                      << "F=" << frames << " S=" << positions << " " << in << " -> " << out);
         Problem<T, W> problem(shape, seed += 7);

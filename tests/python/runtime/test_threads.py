@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -77,12 +78,13 @@ def hold(stage, done, total):
 other = threading.Thread(target=pipeline.generate, args=(sys.argv[2],), kwargs={"progress": hold})
 other.start()
 started.wait(60)
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     pipeline.generate(sys.argv[2])
 except KeyboardInterrupt:
     print("interrupted", over.is_set())
-over.set()
+finally:
+    over.set()
 other.join()
 """
     process = subprocess.Popen(
@@ -93,6 +95,7 @@ other.join()
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)  # on a busy machine, into generate()
     process.send_signal(signal.SIGINT)
     assert process.stdout.read() == "interrupted False\n"
     assert process.wait(60) == 0
