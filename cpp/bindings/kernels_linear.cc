@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "bindings/kernel_arrays.h"
 #include "bindings/kernels.h"
@@ -26,21 +25,19 @@ Activation activation_of(const std::optional<std::string>& name) {
   throw py::value_error("activation: expected None, 'silu' or 'geglu', got '" + *name + "'");
 }
 
-/// [panels, in_features, 16] as pack_linear_weight leaves it, for this x and out.
-void check_weight(const py::array& weight, const py::array& x, const kernels::LinearShape& shape,
+/// [panels, in_features, 16].
+void check_packed(const char* name, const py::array& packed, const kernels::LinearShape& shape,
                   bool gated) {
-  check_array("packed_weight", weight, false);
-  if (x.dtype().char_() == kDtype<kernels::Half>) check_dtype("packed_weight", weight, "x", x);
   const std::int64_t panels = (shape.out_features + 15) / 16 * (gated ? 2 : 1);
-  if (weight.ndim() == 3 && weight.shape(0) == panels && weight.shape(1) == shape.in_features &&
-      weight.shape(2) == 16) {
+  if (packed.ndim() == 3 && packed.shape(0) == panels && packed.shape(1) == shape.in_features &&
+      packed.shape(2) == 16) {
     return;
   }
   throw py::value_error(
-      "packed_weight: expected [" + std::to_string(panels) + ", " +
+      std::string(name) + ": expected [" + std::to_string(panels) + ", " +
       std::to_string(shape.in_features) + ", 16], as pack_linear_weight gives it for " +
       std::to_string(shape.in_features) + " -> " + std::to_string(shape.out_features) +
-      (gated ? " features with GEGLU" : " features") + ", got " + describe(weight));
+      (gated ? " features with GEGLU" : " features") + ", got " + describe(packed));
 }
 
 template <typename T, typename W>
@@ -79,7 +76,9 @@ void linear(const py::array& x, const py::array& weight, py::array out, const Ma
   for (int i = 0; i < leading; ++i) shape.rows *= x.shape(i);
   shape.in_features = x.shape(leading);
   shape.out_features = out.shape(leading);
-  check_weight(weight, x, shape, gated);
+  check_array("packed_weight", weight, false);
+  if (x.dtype().char_() == kDtype<kernels::Half>) check_dtype("packed_weight", weight, "x", x);
+  check_packed("packed_weight", weight, shape, gated);
   if (bias) {
     check_array("bias", *bias, false, false);
     const std::int64_t size = shape.out_features * (gated ? 2 : 1);
@@ -104,17 +103,14 @@ void linear(const py::array& x, const py::array& weight, py::array out, const Ma
 }
 
 template <typename W>
-py::array pack(const py::array& weight, const kernels::LinearShape& shape, Activation activation) {
-  const std::int64_t panels =
-      (shape.out_features + 15) / 16 * (activation == Activation::kGeglu ? 2 : 1);
-  py::array packed(weight.dtype(), std::vector<py::ssize_t>{panels, shape.in_features, 16});
+void pack(const py::array& weight, py::array& packed, const kernels::LinearShape& shape,
+          Activation activation) {
   const W* const from = data<W>(weight);
   W* const to = mutable_data<W>(packed);
   call_released([&] { return kernels::pack_linear_weight(from, to, shape, activation); });
-  return packed;
 }
 
-py::array pack_linear_weight(const py::array& weight, bool geglu) {
+void pack_linear_weight(const py::array& weight, py::array packed, bool geglu) {
   check_array("weight", weight, false);
   check_dimensions("weight", weight, {"out_features", "in_features"});
   if (geglu && weight.shape(0) % 2 != 0) {
@@ -122,9 +118,15 @@ py::array pack_linear_weight(const py::array& weight, bool geglu) {
                           describe(weight));
   }
   const kernels::LinearShape shape{0, weight.shape(1), weight.shape(0) / (geglu ? 2 : 1)};
+  check_array("packed", packed, true);
+  check_dtype("packed", packed, "weight", weight);
+  check_packed("packed", packed, shape, geglu);
   const Activation activation = geglu ? Activation::kGeglu : Activation::kNone;
-  return weight.dtype().char_() == kDtype<float> ? pack<float>(weight, shape, activation)
-                                                 : pack<kernels::Half>(weight, shape, activation);
+  if (weight.dtype().char_() == kDtype<float>) {
+    pack<float>(weight, packed, shape, activation);
+  } else {
+    pack<kernels::Half>(weight, packed, shape, activation);
+  }
 }
 
 }  // namespace
@@ -135,7 +137,8 @@ void register_linear(py::module_& m) {
         py::arg("activation") = py::none(),
         "Writes residual + activation(x weight^T + bias) to out.");
   m.def("pack_linear_weight", &pack_linear_weight, py::arg("weight").noconvert(),
-        py::arg("geglu") = false, "Packs weights [out_features, in_features].");
+        py::arg("packed").noconvert(), py::arg("geglu") = false,
+        "Packs weights [out_features, in_features].");
 }
 
 }  // namespace mobilevd::bindings

@@ -5,6 +5,6 @@
 
 namespace mobilevd::kernels {
 
-const LinearVariant kLinearAvx2 = linear_variant<Avx2>(64 * 1024);
+const LinearVariant kLinearAvx2 = linear_variant<Avx2>(128 * 1024);
 
 }  // namespace mobilevd::kernels

@@ -19,8 +19,8 @@ constexpr std::int64_t kStreamBytes = std::int64_t{8} << 20;
 /// About 20 microseconds of arithmetic: less is not worth waking a thread.
 constexpr double kLaneFlops = 1e6;
 
-/// Blocks of a tile, at most: more would spare no memory traffic that matters.
-constexpr std::ptrdiff_t kMostBlocks = 16;
+/// Rows of a tile, at most: more would spare no memory traffic that matters.
+constexpr std::ptrdiff_t kMostRows = 224;
 
 /// Where there are several lanes: tiles for each, so that they end together, but so many groups in
 /// a tile at least, since its rows may be packed for it alone.
@@ -50,7 +50,7 @@ struct Grid {
     const std::ptrdiff_t blocks = ceil_div(rows, v.block_rows);
     const std::ptrdiff_t block_floats = std::max<std::ptrdiff_t>(1, linear_depth(k) * v.block_rows);
     const std::ptrdiff_t most =
-        std::clamp<std::ptrdiff_t>(v.tile_floats / block_floats, 1, kMostBlocks);
+        std::clamp<std::ptrdiff_t>(v.tile_floats / block_floats, 1, kMostRows / v.block_rows);
     tile_rows = ceil_div(blocks, ceil_div(blocks, most)) * v.block_rows;
     row_tiles = ceil_div(rows, tile_rows);
     std::ptrdiff_t tiles = 1;

@@ -71,11 +71,12 @@ constexpr std::ptrdiff_t linear_packed_floats(int block_rows, std::ptrdiff_t row
   return (whole * linear_depth(k) + 31) / 16 * 16;
 }
 
-/// All scratch of a tile: with several passes its sums as well.
+/// All scratch of a tile: a group of float16 weights as float32, the rows, and with several passes
+/// their sums.
 constexpr std::ptrdiff_t linear_tile_scratch(int block_rows, std::ptrdiff_t rows,
                                              std::ptrdiff_t groups, std::ptrdiff_t k) {
   const std::ptrdiff_t whole = (rows + block_rows - 1) / block_rows * block_rows;
-  return linear_packed_floats(block_rows, rows, k) +
+  return linear_depth(k) * kGroupColumns + linear_packed_floats(block_rows, rows, k) +
          (linear_passes(k) > 1 ? whole * groups * kGroupColumns : 0);
 }
 

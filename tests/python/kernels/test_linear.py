@@ -261,9 +261,17 @@ def test_overlap_is_refused():
 
 
 def test_packing_refuses_other_weights():
-    with pytest.raises(ValueError, match="weight: expected 2 dimensions"):
+    with pytest.raises(ValueError, match=r"weight: expected \[out_features, in_features\]"):
         kernels.pack_linear_weight(np.zeros((4, 4, 1), np.float32))
     with pytest.raises(ValueError, match="an even number of outputs"):
         kernels.pack_linear_weight(np.zeros((3, 4), np.float32), geglu=True)
     with pytest.raises(TypeError, match="weight: expected float32 or float16"):
         kernels.pack_linear_weight(np.zeros((4, 4)))
+    with pytest.raises(TypeError, match="weight: expected a numpy array or a torch CPU tensor"):
+        kernels.pack_linear_weight([[1.0]])
+
+
+def test_packed_weights_are_aligned():
+    for weight in (random((20, 24)), random((20, 24), np.float16)):
+        assert kernels.pack_linear_weight(weight).ctypes.data % 64 == 0
+        assert kernels.pack_linear_weight(torch.from_numpy(weight)).data_ptr() % 64 == 0

@@ -24,7 +24,7 @@ struct LinearShape {
   std::int64_t out_features = 0;  ///< N >= 0 columns of out; GEGLU's weights have 2 N outputs
 };
 
-/// Bytes of scratch that linear() needs to use `lanes` threads, at most 1.4 MB each; 0 for sizes
+/// Bytes of scratch that linear() needs to use `lanes` threads, at most 1.5 MB each; 0 for sizes
 /// that are refused. It does not depend on the ISA.
 MOBILEVD_KERNELS_API std::size_t linear_scratch_bytes(const LinearShape& shape, int lanes);
 
@@ -40,8 +40,7 @@ MOBILEVD_KERNELS_API std::size_t linear_scratch_bytes(const LinearShape& shape, 
 /// Aliasing: residual may be out itself; otherwise out must overlap nothing (checked).
 /// Numbers: float32 arithmetic; sums of up to 384 products, then their sum, in a fixed order. A NaN
 ///   or Inf in a row of x reaches only that row of out, in the weight only its column.
-/// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives the
-/// same
+/// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives equal
 ///   bits. Scratch: linear_scratch_bytes(shape, lanes). No allocation, 4 KiB of stack per thread.
 /// M = 0 or N = 0 is a no-op and needs no pointers; K = 0 gives activation(bias).
 /// Errors: kInvalidArgument (size out of range, null pointer, overlap, lanes outside 1..1024,
