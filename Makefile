@@ -25,12 +25,13 @@ EXPORT_SOURCES := python/mobilevd/presets.py \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test test-packages test-python test-cpp test-sanitizers test-valgrind \
+.PHONY: help demo test test-packages test-slow test-python test-cpp test-sanitizers test-valgrind \
   test-aarch64 lint format bench bundle install clean
 help:
 	@echo "make demo     photograph -> out/demo/clip.mp4, contact_sheet.png, result.json"
 	@echo "make test     pytest, ctest, sanitizers, valgrind, ARM under qemu, lint; also one by one:"
 	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 lint"
+	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make bench    the kernels against their peers"
 	@echo "make bundle   export the shipped mini to $(MINI)"
 	@echo "make format   ruff and clang-format, in place"
@@ -110,6 +111,10 @@ test-packages:
 
 test-python: $(MINI)/bundle.json
 	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest
+
+# Minutes each; not part of make test.
+test-slow: $(MINI)/bundle.json
+	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest -m slow
 
 CTEST = $(WITH_VENV) ctest --output-on-failure --no-tests=error -j $(JOBS)
 test-cpp: $(VENV)/.built

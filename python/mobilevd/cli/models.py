@@ -64,21 +64,20 @@ def export(
     json: Json = None,
 ) -> None:
     """Lower every stage and write a bundle."""
-    from ..export.bundle import BACKENDS, export_bundle
+    from ..export.bundle import export_bundle
+    from ..export.flavour import Flavour
     from ..export.stages import STAGES
 
-    if backend not in BACKENDS or precision not in BACKENDS[backend]:
-        known = ", ".join(
-            f"--backend {b} --precision {p}" for b, ps in BACKENDS.items() for p in ps
-        )
-        raise UsageError(f"no flavour {backend} {precision}; there are: {known}")
+    try:
+        flavour = Flavour(backend, precision)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     loaded = model_of(model)
     with progress_bar("export") as report:
         manifest = export_bundle(
             loaded,
             output,
-            backend,
-            precision,
+            flavour,
             lambda stage: report(STAGES.index(stage), len(STAGES), stage),
         )
     size = sum(f["bytes"] for f in manifest["files"].values()) / 1e6

@@ -13,14 +13,15 @@ from .. import __version__
 from ..models.store import Model
 from ..presets import Preset
 from ..whole_files import whole_folder
+from .flavour import Flavour
+from .lowering import lower
 from .stages import STAGES, make_stage
-from .xnnpack import lower_xnnpack
 
 SCHEMA_VERSION = 1
-BACKENDS = {"xnnpack": ("fp32",)}
+DEFAULT_FLAVOUR = Flavour()
 
 
-def describe(preset: Preset, backend: str, precision: str) -> dict[str, Any]:
+def describe(preset: Preset, flavour: Flavour) -> dict[str, Any]:
     """``bundle.json`` without stages and files."""
     s, unet, (h, w) = preset.sampling, preset.unet, preset.latent_size
     return {
@@ -28,8 +29,7 @@ def describe(preset: Preset, backend: str, precision: str) -> dict[str, Any]:
         "mobilevd_version": __version__,
         "executorch_version": version("executorch"),
         "preset": preset.name,
-        "backend": backend,
-        "precision": precision,
+        **flavour.to_dict(),
         "shapes": {
             "frames": unet.num_frames,
             "height": preset.height,
@@ -62,8 +62,7 @@ def describe(preset: Preset, backend: str, precision: str) -> dict[str, Any]:
 def export_bundle(
     model: Model,
     output: Path,
-    backend: str = "xnnpack",
-    precision: str = "fp32",
+    flavour: Flavour = DEFAULT_FLAVOUR,
     progress: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
     """Writes the bundle and returns its description.
@@ -71,16 +70,13 @@ def export_bundle(
     The folder is made under a temporary name and renamed when whole; an older bundle at
     ``output`` is replaced, any other folder with content is refused.
     """
-    if backend not in BACKENDS or precision not in BACKENDS[backend]:
-        known = ", ".join(f"{b} {p}" for b, ps in BACKENDS.items() for p in ps)
-        raise ValueError(f"backend '{backend}' with precision '{precision}' is not there: {known}")
-    manifest = describe(model.preset, backend, precision)
+    manifest = describe(model.preset, flavour)
     manifest["stages"], manifest["files"] = {}, {}
     with whole_folder(output, _is_bundle_or_empty) as folder:
         for name in STAGES:
             progress(name)
-            stage = make_stage(model, name, backend)
-            lowered = lower_xnnpack(stage)
+            stage = make_stage(model, name, flavour.backend)
+            lowered = lower(stage, flavour)
             file = f"{name}.pte"
             (folder / file).write_bytes(lowered.program)
             manifest["files"][file] = {

@@ -26,7 +26,7 @@ def shipped_bundle(
     key = hashlib.sha256(f"{__version__} {version('executorch')}".encode())
     sources = [*weights.glob("*"), package / "presets.py"]
     for room in ("models", "compress", "export", "kernels"):
-        sources += package.glob(f"{room}/*.py")
+        sources += package.glob(f"{room}/**/*.py")
     for file in sorted(sources):
         key.update(file.read_bytes())
     folder = cache_folder() / "bundles" / f"{preset}-{key.hexdigest()[:16]}"

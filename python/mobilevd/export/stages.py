@@ -78,14 +78,14 @@ def make_stage(model: Model, name: str, backend: str) -> Stage:
             {"image": {"mean": list(clip.mean), "std": list(clip.std)}},
         )
     if name == "vae_encoder":
-        return Stage(name, prepare_vae(model.vae.encoder), (image,), (latents,))
+        return Stage(name, prepare_vae(model.vae.encoder, backend), (image,), (latents,))
     if name == "vae_decoder":
         # The temporal decoder needs the whole clip at once; the tiny one goes frame by frame, and
         # the runtime cuts the clip by this input's first size.
         together = frames if isinstance(model.vae.decoder, SvdDecoder) else 1
         latents = Tensor("latents", (together, channels, h, w))
         frame = Tensor("frames", (together, 3, preset.height, preset.width))
-        return Stage(name, prepare_vae(model.vae.decoder), (latents,), (frame,))
+        return Stage(name, prepare_vae(model.vae.decoder, backend), (latents,), (frame,))
     if name == "unet":
         unet = preset.unet
         added = unet.num_added_time_ids * unet.addition_time_embed_dim

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mobilevd.export.bundle import export_bundle, read_bundle
+from mobilevd.export.flavour import Flavour
 from mobilevd.export.stages import STAGES, make_stage
 from mobilevd.models.store import Model, load_model
 from mobilevd.presets import get_preset
@@ -69,8 +70,8 @@ def test_export_refuses_to_overwrite_other_files(tmp_path):
         export_bundle(model, tmp_path)
     with pytest.raises(ValueError, match="holds other files"):
         export_bundle(model, tmp_path / "letter.txt")
-    with pytest.raises(ValueError, match="precision 'int3' is not there"):
-        export_bundle(model, tmp_path / "new", precision="int3")
+    with pytest.raises(ValueError, match="no flavour xnnpack int3; there are: --backend xnnpack"):
+        export_bundle(model, tmp_path / "new", Flavour("xnnpack", "int3"))
     assert (tmp_path / "letter.txt").read_text() == "dear"
     assert not (tmp_path / "new").exists()
 
@@ -79,7 +80,7 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("lowering failed")
 
-    monkeypatch.setattr("mobilevd.export.bundle.lower_xnnpack", fail)
+    monkeypatch.setattr("mobilevd.export.bundle.lower", fail)
     with pytest.raises(RuntimeError, match="lowering failed"):
         export_bundle(Model.fresh(get_preset("mini")), tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

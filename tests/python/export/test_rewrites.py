@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from mobilevd.export import rewrites
+from mobilevd.export.rewrites import attention
 from mobilevd.models import create_unet
 from small_networks import UNET_CONFIG
 
@@ -30,7 +31,7 @@ def arguments(dtype):
 
 @pytest.mark.parametrize(
     "rewrite",
-    [r for r in rewrites.REWRITES["xnnpack"] if r is not rewrites.fuse_temporal_attention],
+    [r for r in rewrites.UNET_REWRITES["xnnpack"] if r is not rewrites.fuse_temporal_attention],
     ids=lambda r: r.__name__,
 )
 @torch.no_grad()
@@ -43,7 +44,7 @@ def test_each_rewrite_is_exact(unet, rewrite):
     before = {type(m).__name__ for m in unet.modules()}
     cores = {getattr(m, "core", None) for m in changed.modules()}
     after = {type(m).__name__ for m in changed.modules()}
-    assert before != after or rewrites.written_out_spatial_attention in cores
+    assert before != after or attention.written_out_spatial_attention in cores
 
 
 @torch.no_grad()

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 import torch
-from mobilevd.export.rewrites import written_out_spatial_attention
+from mobilevd.export.rewrites.attention import written_out_spatial_attention
 from mobilevd.export.stages import make_stage
-from mobilevd.export.xnnpack import lower_xnnpack
+from mobilevd.export.flavour import Flavour
+from mobilevd.export.lowering import lower
 from mobilevd.models.store import Model
 from mobilevd.models.svd_vae import SvdVaeConfig
 from mobilevd.models.tiny_vae import TinyVaeConfig
@@ -71,7 +72,7 @@ UPSAMPLING = "upsample_nearest2d.vec_out"
 @torch.no_grad()
 def test_stage_lowers(tmp_path, name, tiny, on_the_cpu):
     stage = make_stage(small_model(tiny), name, "xnnpack")
-    lowered = lower_xnnpack(stage)
+    lowered = lower(stage, Flavour())
     # What stays on the CPU is what XNNPACK cannot have: convolutions and attention are delegated.
     assert {op["op"] for op in lowered.report.to_dict()["cpu_ops"]} == on_the_cpu
     (tmp_path / "stage.pte").write_bytes(lowered.program)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from mobilevd import kernels  # noqa: E402
 from mobilevd.kernels import torch_ops  # noqa: E402
-from op_program import run_as_program  # noqa: E402
+from programs import run_as_program  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 op = torch_ops.group_norm_silu

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from mobilevd import kernels  # noqa: E402
 from mobilevd.compress import flops  # noqa: E402, F401 - registers the FLOP formulas
 from mobilevd.kernels import torch_ops  # noqa: E402
-from op_program import run_as_program  # noqa: E402
+from programs import run_as_program  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 

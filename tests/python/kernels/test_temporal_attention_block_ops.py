@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from programs import lowered, run_program
 from temporal_attention_block_reference import added_float64, problem, tolerance
 
 torch = pytest.importorskip("torch")
@@ -134,21 +135,14 @@ def test_compile_without_graph_breaks(precision):
 
 @PRECISIONS
 def test_executorch_gives_the_bits_of_the_kernel(precision):
-    pytest.importorskip("executorch")
-    from executorch.exir import to_edge_transform_and_lower
-    from executorch.runtime import Runtime
-    from mobilevd.runtime import ops_library
-
     x, packed, *_ = tensors(precision)
     block = Block(packed)
-    program = to_edge_transform_and_lower(torch.export.export(block, (x,))).to_executorch()
+    program = lowered(block, (x,))
     operators = program.executorch_program.execution_plan[0].operators
     assert ("mobilevd::temporal_attention_block", "out") in {
         (op.name, op.overload) for op in operators
     }
-    torch.ops.load_library(str(ops_library()))
-    method = Runtime.get().load_program(program.buffer).load_method("forward")
-    (out,) = method.execute([x])
+    (out,) = run_program(program.buffer, (x,))
     torch.testing.assert_close(out, block(x), rtol=0, atol=0)
 
 

@@ -1,0 +1,35 @@
+"""What a bundle is lowered for: a backend, a precision, and what narrows the device down."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+BACKENDS: dict[str, tuple[str, ...]] = {"xnnpack": ("fp32",)}
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """Raises ValueError, saying what there is, for a combination that is not."""
+
+    backend: str = "xnnpack"
+    precision: str = "fp32"
+    soc: str | None = None  # qnn: Qualcomm's name of the chip
+    texture_limit: int | None = None  # vulkan: the widest 3-D texture of the device class
+
+    def __post_init__(self) -> None:
+        if self.precision not in BACKENDS.get(self.backend, ()):
+            known = ", ".join(
+                f"--backend {b} --precision {p}" for b, ps in BACKENDS.items() for p in ps
+            )
+            raise ValueError(f"no flavour {self.backend} {self.precision}; there are: {known}")
+        for flag, value, backend in (
+            ("--soc", self.soc, "qnn"),
+            ("--texture-limit", self.texture_limit, "vulkan"),
+        ):
+            if value is not None and self.backend != backend:
+                raise ValueError(f"{flag} goes with --backend {backend}, not {self.backend}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in ``bundle.json``: what is not given is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

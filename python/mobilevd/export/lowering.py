@@ -1,0 +1,45 @@
+"""A stage becomes a program: the one place that knows every backend."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from .flavour import Flavour
+from .report import StageReport
+from .stages import Stage
+
+
+@dataclass
+class Lowered:
+    """A serialised program and what is known of it."""
+
+    program: bytes
+    report: StageReport
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Importing ExecuTorch's exporter warns of optional GPU kernels that no CPU build has."""
+    for name in ("executorch", "torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def lower(stage: Stage, flavour: Flavour) -> Lowered:
+    """The stage, made by ``make_stage`` for the same backend, as an ExecuTorch program."""
+    with quiet_exporter():
+        if flavour.backend == "xnnpack":
+            from .xnnpack import lower_xnnpack
+
+            program, report = lower_xnnpack(stage)
+        else:
+            raise ValueError(f"no lowering for the backend '{flavour.backend}'")
+    return Lowered(program, report)

@@ -1,0 +1,42 @@
+"""The transformer's feed-forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ...models.attention import FeedForward
+from ...models.unet import UNet
+
+
+class SplitFeedForward(nn.Module):
+    def __init__(self, feed_forward: FeedForward) -> None:
+        super().__init__()
+        self.value, self.gate = (
+            _linear(w, b)
+            for w, b in zip(
+                feed_forward.proj_in.weight.chunk(2),
+                feed_forward.proj_in.bias.chunk(2),
+                strict=True,
+            )
+        )
+        self.proj_out = feed_forward.proj_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj_out(self.value(x) * F.gelu(self.gate(x)))
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return linear
+
+
+@torch.no_grad()
+def split_feed_forwards(unet: UNet) -> None:
+    """GEGLU's one wide Linear becomes two, so that no split copy cuts the delegate in two."""
+    for module in unet.modules():
+        for name, child in module.named_children():
+            if isinstance(child, FeedForward):
+                setattr(module, name, SplitFeedForward(child))
