@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 import torch
-from mobilevd.export.rewrites.attention import written_out_spatial_attention
-from mobilevd.export.stages import make_stage
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.lowering import lower
+from mobilevd.export.rewrites.attention import written_out_spatial_attention
+from mobilevd.export.stages import make_stage
 from mobilevd.models.store import Model
 from mobilevd.models.svd_vae import SvdVaeConfig
 from mobilevd.models.tiny_vae import TinyVaeConfig
