@@ -2,13 +2,15 @@
 #include "simd/avx2.h"
 
 #include "conv2d/direct_conv_inl.h"
+#include "conv2d/strided_conv_inl.h"
 #include "conv2d/winograd_conv_inl.h"
 
 namespace mobilevd::kernels {
 namespace {
 
 template <typename T, typename W>
-constexpr Conv2dMethods<T, W> kMethods = {winograd_conv<Avx2, T, W>, direct_conv<Avx2, T, W>};
+constexpr Conv2dMethods<T, W> kMethods = {winograd_conv<Avx2, T, W>, strided_conv<Avx2, T, W>,
+                                          direct_conv<Avx2, T, W>};
 
 }  // namespace
 

@@ -18,8 +18,12 @@ constexpr Variants<Conv2dVariant> kVariants = {
 constexpr ConvMessages kSays = MOBILEVD_CONV_MESSAGES("conv2d_3x3");
 
 /// A transform pays from a vector of channels on.
-bool uses_winograd(const Conv2dShape& s) {
-  return s.stride == 1 && s.in_channels >= 16 && s.out_channels >= 16;
+bool transforms(const Conv2dShape& s) { return s.in_channels >= 16 && s.out_channels >= 16; }
+
+/// Rows and columns of outputs of a unit of work.
+int unit_side(const Conv2dShape& s) {
+  if (!transforms(s)) return 1;
+  return s.stride == 1 ? kTileOut : kStridedOut;
 }
 
 Status check(const Conv2dShape& s) {
@@ -44,11 +48,20 @@ std::size_t direct_scratch(std::size_t in_channels) {
   return (in_channels + 15) / 16 * 16 + kConvChunkRows * 9 * in_channels + kConvChunkPad;
 }
 
+/// Sums of taps of two panels, nine products of a block, the chunk's inputs.
+std::size_t strided_scratch(std::size_t in_channels) {
+  return kStridedTapSums * 2 * kPanelColumns * in_channels +
+         9 * kStridedChunkRows * 2 * kPanelColumns +
+         kStridedIn * kStridedIn * kStridedChunkRows * in_channels + kConvChunkPad;
+}
+
 /// Floats of scratch of one lane, a multiple of a cache line.
 std::size_t lane_scratch(const Conv2dShape& s) {
   const auto channels = static_cast<std::size_t>(s.in_channels);
-  const std::size_t floats =
-      uses_winograd(s) ? winograd_scratch(channels) : direct_scratch(channels);
+  const int side = unit_side(s);
+  const std::size_t floats = side == kTileOut      ? winograd_scratch(channels)
+                             : side == kStridedOut ? strided_scratch(channels)
+                                                   : direct_scratch(channels);
   return (floats + 15) / 16 * 16;
 }
 
@@ -78,13 +91,14 @@ Status run(const T* x, const W* weight, T* out, const Conv2dShape& s,
                                  static_cast<std::ptrdiff_t>(s.in_channels),
                                  static_cast<std::ptrdiff_t>(s.out_channels),
                                  static_cast<int>(s.stride)};
-  const bool winograd = uses_winograd(s);
-  const std::int64_t units =
-      winograd ? s.batch * ceil_div(out_height, kTileOut) * ceil_div(out_width, kTileOut)
-               : s.batch * out_height * out_width;
+  const int side = unit_side(s);
+  const std::int64_t units = s.batch * ceil_div(out_height, side) * ceil_div(out_width, side);
   const auto& methods = for_storage<T, W>(kVariants.chosen());
-  const Conv2dFn<T, W> fn = winograd ? methods.winograd : methods.direct;
-  const LaneCut cut(units, ceil_div(s.out_channels, kPanelColumns), kConvChunk, lanes);
+  const Conv2dFn<T, W> fn = side == kTileOut      ? methods.winograd
+                            : side == kStridedOut ? methods.strided
+                                                  : methods.direct;
+  const int chunk = side == kStridedOut ? kStridedChunk : kConvChunk;
+  const LaneCut cut(units, ceil_div(s.out_channels, kPanelColumns), chunk, lanes);
   cut.run(parallel_for, scratch, lane_scratch(s), [&](const LanePart& part) { fn(task, part); });
   return ok_status();
 }

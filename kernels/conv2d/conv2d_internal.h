@@ -21,7 +21,7 @@ struct Conv2dTask {
   int stride;
 };
 
-/// Units of a LanePart (Winograd: tiles of 4x4 outputs; direct: single outputs, row by row) worked
+/// Units of a LanePart (tiles of outputs; direct: single outputs, row by row) worked
 /// on at once, so that what is kept of them stays in the second-level cache.
 constexpr int kConvChunk = 56;
 /// Most rows that a chunk takes when it is cut into blocks of any ISA (56 = 10 blocks of 6), and
@@ -39,12 +39,17 @@ constexpr int kGroupPanels = 4, kPieceChannels = 64;
 constexpr std::ptrdiff_t kWeightStride = kGroupPanels * kPieceChannels * kPanelColumns + 16;
 constexpr std::ptrdiff_t kSumStride = kConvChunkRows * kGroupPanels * kPanelColumns + 16;
 
+// Of the stride-2 method (strided_conv_inl.h): its tiles, the sums of taps it multiplies with, and
+// the tiles worked on at once.
+constexpr int kStridedOut = 2, kStridedIn = 5, kStridedTapSums = 7;
+constexpr int kStridedChunk = 28, kStridedChunkRows = 30;
+
 template <typename T, typename W>
 using Conv2dFn = void (*)(const Conv2dTask<T, W>&, const LanePart&);
 
 template <typename T, typename W>
 struct Conv2dMethods {
-  Conv2dFn<T, W> winograd, direct;
+  Conv2dFn<T, W> winograd, strided, direct;
 };
 
 /// What each ISA's translation unit offers: activations and weights float32 or float16.

@@ -1,4 +1,4 @@
-// The scalar reference: the definition read aloud, sums in float64. Both methods are the same here.
+// The scalar reference: the definition read aloud, sums in float64. All methods are the same here.
 #include "conv/epilogue_ref.h"
 #include "conv2d/conv2d_internal.h"
 
@@ -45,7 +45,8 @@ void squares(const Conv2dTask<T, W>& t, const LanePart& part) {
 }
 
 template <typename T, typename W>
-constexpr Conv2dMethods<T, W> kMethods = {squares<4, T, W>, squares<1, T, W>};
+constexpr Conv2dMethods<T, W> kMethods = {squares<kTileOut, T, W>, squares<kStridedOut, T, W>,
+                                          squares<1, T, W>};
 
 }  // namespace
 

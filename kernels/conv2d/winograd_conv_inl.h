@@ -3,7 +3,9 @@
 #include <cstddef>
 
 #include "conv/epilogue_inl.h"
+#include "conv2d/add_products_inl.h"
 #include "conv2d/conv2d_internal.h"
+#include "conv2d/transform_2d_inl.h"
 #include "conv2d/winograd_inl.h"
 
 // A chunk of tiles at a time:
@@ -15,26 +17,6 @@
 // would be four times the packed ones, and be read from memory instead of the second-level cache.
 namespace mobilevd::kernels {
 namespace {
-
-/// Adds a block's products to what earlier pieces of C_in left. (Not a member of WinogradConv: its
-/// products are then compiled once, not for every pair of storage types.)
-template <typename D>
-struct AddProducts {
-  float* sums;
-  bool first;
-  template <int kCount, int kVecs>
-  [[gnu::always_inline]] void operator()(typename D::Vec (&products)[kCount][kVecs]) const {
-    constexpr int kRow = GemmTile<D>::kPanels * kPanelColumns;
-#pragma GCC unroll 32
-    for (int i = 0; i < kCount; ++i) {
-#pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v) {
-        float* at = sums + i * kRow + v * D::kLanes;
-        D::store(at, first ? products[i][v] : D::add(D::load(at), products[i][v]));
-      }
-    }
-  }
-};
 
 template <typename D, typename T, typename W>
 class WinogradConv {

@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #include "conv2d/conv2d_internal.h"
-#include "gemm/gemm_inl.h"
+#include "simd/unroll.h"
 
 // The three transforms of Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308): a 4x4 block of
 // outputs from a 6x6 block of inputs in 36 multiplications a channel instead of 144,
@@ -61,30 +61,6 @@ template <typename D>
   y[1] = D::fma(D::set(kB), difference2, D::mul(D::set(kA), difference));
   y[2] = D::fma(D::set(2.0f), sum2, D::mul(D::set(0.5f), sum));
   y[3] = D::add(D::fma(D::set(2 * kB), difference2, D::mul(D::set(kA / 2), difference)), m[5]);
-}
-
-/// Both ways of a transform: rows, then columns of a kIn x kIn block `load(row, column)` into
-/// kOut x kOut results given to `store(row, column, value)`.
-template <typename D, int kIn, int kOut, typename OneWay, typename Load, typename Store>
-[[gnu::always_inline]] inline void transform_2d(OneWay&& one_way, Load&& load, Store&& store) {
-  using Vec = typename D::Vec;
-  Vec half[kOut][kIn];
-#pragma GCC unroll 6
-  for (int x = 0; x < kIn; ++x) {
-    Vec column[kIn], result[kOut];
-#pragma GCC unroll 6
-    for (int y = 0; y < kIn; ++y) column[y] = load(y, x);
-    one_way(column, result);
-#pragma GCC unroll 6
-    for (int y = 0; y < kOut; ++y) half[y][x] = result[y];
-  }
-#pragma GCC unroll 6
-  for (int y = 0; y < kOut; ++y) {
-    Vec result[kOut];
-    one_way(half[y], result);
-#pragma GCC unroll 6
-    for (int x = 0; x < kOut; ++x) store(y, x, result[x]);
-  }
 }
 
 }  // namespace

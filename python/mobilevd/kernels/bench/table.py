@@ -45,7 +45,8 @@ def _cells(row: Row, peers: Sequence[str]) -> list[str]:
     def of_peer(peer: str) -> str:
         if f"ratio_{peer}" not in row:
             return "-"
-        return f"{_ms(row[f'{peer}_median_ms'])} ({row[f'ratio_{peer}']:.1f}x)"
+        ratio = row[f"ratio_{peer}"]
+        return f"{_ms(row[f'{peer}_median_ms'])} ({ratio:.{2 if ratio < 2 else 1}f}x)"
 
     return [
         row["shape"],
