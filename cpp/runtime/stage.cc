@@ -52,14 +52,20 @@ void check_tensor(const StageSpec& stage, const TensorSpec& spec,
   }
 }
 
-void check_meta(const StageSpec& stage, const et::MethodMeta& meta) {
+void check_meta(const StageSpec& stage, Module& module) {
+  const auto read = module.method_meta("forward");
+  if (!read.ok()) {
+    throw Error("stage '" + stage.name + "': " + stage.program +
+                " is no ExecuTorch program with a forward method" + last_executorch_error());
+  }
+  const et::MethodMeta& meta = *read;
   const std::vector<std::string> backends = registered_backends();
   for (std::size_t i = 0; i < meta.num_backends(); ++i) {
     const auto name = meta.get_backend_name(i);
     if (name.ok() && std::find(backends.begin(), backends.end(), *name) == backends.end()) {
       throw Error("stage '" + stage.name + "' needs the backend " + *name +
-                  ", which is not in this build (it has " + joined(backends) +
-                  "); pass --backend-lib or export for another backend");
+                  ", which is not in this build (it has " + joined(backends) + "); " +
+                  how_to_get_backend(*name));
     }
   }
   if (meta.num_inputs() != stage.inputs.size() || meta.num_outputs() != stage.outputs.size()) {
@@ -99,6 +105,12 @@ void check_required_ops(const StageSpec& stage) {
   }
 }
 
+void check_program(const Bundle& bundle, const std::string& stage) {
+  const StageSpec& spec = bundle.stage(stage);
+  Module module(bundle.path(spec.program), Module::LoadMode::Mmap);
+  check_meta(spec, module);
+}
+
 struct Stage::Loaded {
   StageSpec spec;
   StageLease lease;
@@ -124,12 +136,7 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
   loaded_->module = std::make_unique<Module>(bundle.path(spec.program), weights,
                                              Module::LoadMode::Mmap, std::move(tracer));
   Module& module = *loaded_->module;
-  const auto meta = module.method_meta("forward");
-  if (!meta.ok()) {
-    throw Error("stage '" + name + "': " + spec.program +
-                " is no ExecuTorch program with a forward method" + last_executorch_error());
-  }
-  check_meta(spec, *meta);
+  check_meta(spec, module);
   const et::Error error = module.load_forward();
   if (error == et::Error::OperatorMissing) {
     throw Error("stage '" + name + "' needs an op that no library here registers and that " +
