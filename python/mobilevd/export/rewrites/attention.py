@@ -8,6 +8,7 @@ from torch import nn
 from ...models.attention import SelfAttention, spatial_attention, temporal_attention
 from ...models.unet import UNet
 from ...models.vae_blocks import PictureAttention
+from ..vulkan_limits import BUFFER_ELEMENTS
 
 
 def fuse_temporal_attention(unet: UNet) -> None:
@@ -48,3 +49,89 @@ def write_out_spatial_attention(network: nn.Module) -> None:
             continue
         if module.core is spatial_attention:
             module.core = written_out_spatial_attention
+
+
+def _chunked_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """softmax(q k^T) v with q [B, S, d], k [B, T, d], v [B, T, e]; no scores over the limit.
+
+    Softmax is over keys, so heads, frames and, where one head's scores alone are too many, rows
+    of queries can be computed apart.
+    """
+    batch, rows, keys = q.shape[0], q.shape[1], k.shape[1]
+    k = k.transpose(1, 2)
+
+    def attend(b: slice, r: slice) -> torch.Tensor:
+        scores = torch.bmm(q[b, r], k[b])
+        return torch.bmm(torch.softmax(scores, dim=-1), v[b])
+
+    if rows * keys <= BUFFER_ELEMENTS:
+        parts = _parts(batch, BUFFER_ELEMENTS // (rows * keys))
+        return _concatenated([attend(b, slice(None)) for b in parts], 0)
+    by_rows = _parts(rows, max(1, BUFFER_ELEMENTS // keys))
+    one_by_one = [slice(i, i + 1) for i in range(batch)]
+    heads = [_concatenated([attend(b, r) for r in by_rows], 1) for b in one_by_one]
+    return _concatenated(heads, 0)
+
+
+def _parts(total: int, most: int) -> list[slice]:
+    """As few even slices as there can be."""
+    if total <= most:
+        return [slice(None)]
+    size = -(-total // -(-total // most))
+    return [slice(i, min(i + size, total)) for i in range(0, total, size)]
+
+
+def _concatenated(parts: list[torch.Tensor], dim: int) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def chunked_spatial_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_heads: int, scale: float
+) -> torch.Tensor:
+    n, positions, _ = q.shape
+
+    def split(x: torch.Tensor) -> torch.Tensor:  # [N, S, C] -> [N * heads, S, d]
+        x = x.view(n, x.shape[1], num_heads, x.shape[2] // num_heads).transpose(1, 2)
+        return x.reshape(n * num_heads, x.shape[2], x.shape[3])
+
+    out = _chunked_attention(split(q) * scale, split(k), split(v))
+    out = out.view(n, num_heads, positions, -1).transpose(1, 2)
+    return out.reshape(n, positions, -1)
+
+
+def chunk_spatial_attention(network: nn.Module) -> None:
+    """Written out, and in as many parts as keep every score tensor within 128 MiB of float32.
+
+    Needed by Vulkan: all of a device's storage buffers may be no larger; at 14 frames of 2048
+    positions and 5 heads the scores are 1.17 GB at once, 84 MB a frame.
+    """
+    for module in network.modules():
+        if isinstance(module, SelfAttention | PictureAttention):
+            if module.core is spatial_attention:
+                module.core = chunked_spatial_attention
+
+
+def written_out_temporal_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_heads: int, scale: float
+) -> torch.Tensor:
+    b, frames, positions, _ = q.shape
+    columns = positions * num_heads
+
+    def split(x: torch.Tensor) -> torch.Tensor:  # [B, F, S, C] -> [B * S * heads, F, d]
+        x = x.view(b, frames, columns, x.shape[3] // num_heads).transpose(1, 2)
+        return x.reshape(b * columns, frames, x.shape[3])
+
+    out = _chunked_attention(split(q) * scale, split(k), split(v))
+    out = out.view(b, columns, frames, -1).transpose(1, 2)
+    return out.reshape(b, frames, positions, -1)
+
+
+def write_out_temporal_attention(network: nn.Module) -> None:
+    """bmm, softmax, bmm for every position and head, three dimensions throughout.
+
+    Needed by Vulkan, which has no kernel of ours: SDPA over five dimensions would leave its guard
+    (``logical_not``, which aborts at load) and matmuls that no delegate takes.
+    """
+    for module in network.modules():
+        if isinstance(module, SelfAttention) and module.core is temporal_attention:
+            module.core = written_out_temporal_attention
