@@ -11,8 +11,9 @@ TEXTURE_LAYERS = 2048
 # Device classes: widest and highest 3-D texture (maxImageDimension3D). Desktop drivers, Mesa's
 # software one and the smaller phones have 2048.
 TEXTURE_LIMITS = (2048, 4096, 16384)
-# What lies in memory at one time beside the weights. A phone of 8 GB gives an app about half.
-ARENA_BYTES = 2 << 30
+# What may lie in memory at one time beside the weights (in fp16, 3 GB at full size), on phones that
+# give an app about half of their 8 GB.
+ARENA_BYTES = 1 << 30
 
 
 def texture_layers(channels: int, batch: int = 1) -> int:
