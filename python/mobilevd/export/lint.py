@@ -61,11 +61,15 @@ class LintReport:
     largest_bytes: int = 0
     arena_bytes: int = 0
 
-    def check(self) -> None:
-        """ValueError with a line per finding, if there is any."""
-        if self.findings:
-            lines = "\n".join(f"  {finding}" for finding in self.findings)
-            raise ValueError(f"Vulkan would not run this ({len(self.findings)} findings):\n{lines}")
+    def check(self, most: int = 20) -> None:
+        """ValueError if there is any finding, with a line for each of the first ``most``."""
+        if not self.findings:
+            return
+        lines = [f"Vulkan would not run this ({len(self.findings)} findings):"]
+        lines += [f"  {finding}" for finding in self.findings[:most]]
+        if len(self.findings) > most:
+            lines.append(f"  and {len(self.findings) - most} more")
+        raise ValueError("\n".join(lines))
 
 
 def lint_vulkan(
@@ -91,7 +95,7 @@ def lint_vulkan(
             report.findings += _buffer(node, size)
     report.arena_bytes = arena_bytes(program.graph) // scale
     if report.arena_bytes > arena_limit:
-        what = f"{report.arena_bytes / 1e6:.0f} MB live at one time, over {arena_limit / 1e6:.0f}"
+        what = f"{report.arena_bytes >> 20} MiB live at one time, over {arena_limit >> 20}"
         report.findings.append(Finding("arena", "graph", "", what, _NONE))
     return report
 
@@ -154,7 +158,7 @@ def _texture(node: Node, limit: int) -> Iterator[Finding]:
 
 def _buffer(node: Node, size: int) -> Iterator[Finding]:
     if size > BUFFER_BYTES and _op(node) not in ("view", "reshape", "flatten", "unflatten"):
-        what = f"{size / 1e6:.0f} MB in one tensor, every device has buffers of {BUFFER_BYTES / 1e6:.0f}"
+        what = f"{_sizes(_outputs(node)[0])} is {size / 2**20:.0f} MiB, over 128"
         cure = _NONE
         if _op(node) in _ATTENTION:
             cure = "rewrites.attention.chunk_spatial_attention"

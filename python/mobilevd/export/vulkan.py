@@ -1,17 +1,27 @@
-"""Lowering a stage to ExecuTorch for Vulkan GPUs."""
+"""Lowering a stage to ExecuTorch for Vulkan GPUs.
+
+The program holds every weight and runs as one delegate. fp16 stores weights and features in half;
+inputs and outputs are float32 in either precision. GELU runs in its tanh form (``tanh_gelu``).
+"""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from .flavour import Flavour
+from .light_copies import light_copies
+from .lint import lint_vulkan
 from .report import StageReport, report_stage
 from .stages import Stage
 from .vulkan_limits import TEXTURE_LAYERS, TEXTURE_LIMITS
 
 
 def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
-    """fp32, or fp16: weights and features in half, inputs and outputs in float32."""
+    """ValueError, a line per finding, if the lint finds what would not run."""
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
@@ -21,11 +31,24 @@ def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
         "force_fp16": flavour.precision == "fp16",
     }
     exported = torch.export.export(stage.module, stage.example(), strict=False)
-    edge = to_edge_transform_and_lower(
-        exported,
-        partitioner=[VulkanPartitioner(options)],
-        compile_config=EdgeCompileConfig(_check_ir_validity=False),
-    )
-    graph = edge.exported_program().graph_module
-    program = edge.to_executorch()
+    lint_vulkan(exported, flavour).check()
+    with light_copies(), _silent():
+        edge = to_edge_transform_and_lower(
+            exported,
+            partitioner=[VulkanPartitioner(options)],
+            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+        )
+        graph = edge.exported_program().graph_module
+        program = edge.to_executorch()
     return program.buffer, report_stage(stage, graph, program.executorch_program)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """The partitioner tells the root logger of every node."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
