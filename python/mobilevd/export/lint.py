@@ -138,6 +138,11 @@ def _high_dimensions(node: Node) -> Iterator[Finding]:
 def _texture(node: Node, limit: int) -> Iterator[Finding]:
     if _op(node) not in _TEXTURES_ONLY:
         return
+    norm = "group_norm" in _op(node)
+    if norm and (channels := max(_outputs(arg)[0].shape[-1] for arg in node.all_input_nodes[1:])) > limit:
+        what = f"weight of {channels} as a texture is {channels} wide, over {limit}"
+        yield _finding("texture limit", node, what, "rewrites.frames.part_group_norms")
+        return
     for x in (_input(node), *_outputs(node)[:1]):
         if x.dim() != 4:
             continue
@@ -148,7 +153,6 @@ def _texture(node: Node, limit: int) -> Iterator[Finding]:
             yield _finding("texture limit", node, what, "a larger --texture-limit, if devices do")
         elif layers > TEXTURE_LAYERS:
             what = f"{_sizes(x)} as a texture has {layers} layers, over {TEXTURE_LAYERS}"
-            norm = "group_norm" in _op(node)
             cure = "part_group_norms" if norm else "stack_frames"
             yield _finding("texture limit", node, what, f"rewrites.frames.{cure}")
         else:

@@ -32,6 +32,7 @@ def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
     }
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     lint_vulkan(exported, flavour).check()
+    _own_storage(exported)
     with light_copies(), _silent():
         edge = to_edge_transform_and_lower(
             exported,
@@ -41,6 +42,16 @@ def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
         graph = edge.exported_program().graph_module
         program = edge.to_executorch()
     return program.buffer, report_stage(stage, graph, program.executorch_program)
+
+
+def _own_storage(program: torch.export.ExportedProgram) -> None:
+    """A weight that is a view of another gets memory of its own: ExecuTorch's Vulkan serialiser
+    writes the whole storage from its beginning, so that a second half would be read as the first.
+    """
+    weights = program.state_dict
+    for name, weight in weights.items():
+        if weight.untyped_storage().nbytes() != weight.nbytes:
+            weights[name] = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)
 
 
 @contextmanager

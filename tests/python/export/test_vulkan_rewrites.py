@@ -47,6 +47,7 @@ def small_limits(monkeypatch, elements):
     monkeypatch.setattr(attention, "BUFFER_ELEMENTS", elements)
     monkeypatch.setattr(feed_forward, "BUFFER_ELEMENTS", elements)
     monkeypatch.setattr(frames, "TEXTURE_LAYERS", 40)
+    monkeypatch.setattr(frames, "TEXTURE_LIMITS", (60,))
 
 
 @precisions

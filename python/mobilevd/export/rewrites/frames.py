@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...models.resblock import Upsample
-from ..vulkan_limits import TEXTURE_LAYERS, texture_layers
+from ..vulkan_limits import TEXTURE_LAYERS, TEXTURE_LIMITS, texture_layers
 
 
 class StackedConv2d(nn.Module):
@@ -72,28 +72,51 @@ def stack_frames(network: nn.Module) -> None:
 
 
 class GroupNormInParts(nn.Module):
-    """``norm`` over [N, C, H, W], a few frames at a time: as many as one texture holds."""
+    """``norm`` over [N, C, H, W] in parts: groups apart where there are many channels, and as many
+    frames at a time as one texture holds."""
 
     def __init__(self, norm: nn.GroupNorm) -> None:
         super().__init__()
-        self.norm = norm
+        parts = -(-norm.num_channels // TEXTURE_LIMITS[0])
+        while norm.num_groups % parts:
+            parts += 1
+        self.norms = nn.ModuleList(_groups(norm, parts, i) for i in range(parts))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(self.norms) == 1:
+            return self._over_frames(self.norms[0], x)
+        parts = x.split([norm.num_channels for norm in self.norms], dim=1)
+        pairs = zip(self.norms, parts, strict=True)
+        return torch.cat([self._over_frames(norm, part) for norm, part in pairs], dim=1)
+
+    def _over_frames(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
         frames, channels = x.shape[:2]
-        parts = -(-texture_layers(channels, frames) // TEXTURE_LAYERS)
-        if parts == 1:
-            return self.norm(x)
-        size = -(-frames // parts)
-        if texture_layers(channels, size) > TEXTURE_LAYERS:
-            size = TEXTURE_LAYERS // texture_layers(channels)
-        starts = range(0, frames, size)
-        return torch.cat([self.norm(x[i : min(i + size, frames)]) for i in starts])
+        most = max(1, TEXTURE_LAYERS // texture_layers(channels))
+        if frames <= most:
+            return norm(x)
+        size = -(-frames // -(-frames // most))
+        return torch.cat([norm(part) for part in x.split(size)])
+
+
+def _groups(norm: nn.GroupNorm, parts: int, i: int) -> nn.GroupNorm:
+    """The i-th of so many even parts of a GroupNorm's groups; weights are views."""
+    if parts == 1:
+        return norm
+    groups, channels = norm.num_groups // parts, norm.num_channels // parts
+    part = nn.GroupNorm(groups, channels, norm.eps, device="meta")
+    part.weight = nn.Parameter(norm.weight.detach()[i * channels : (i + 1) * channels])
+    part.bias = nn.Parameter(norm.bias.detach()[i * channels : (i + 1) * channels])
+    return part
 
 
 def part_group_norms(network: nn.Module) -> None:
-    """GroupNorm goes over a few frames at a time (Vulkan: it takes textures only, of at most 2048
-    layers, and a layer is four channels of one frame: seven frames of 1280 channels are 2240)."""
+    """GroupNorm goes over a few frames, and a few groups, at a time.
+
+    Vulkan takes it with textures only, of at most 2048 layers, and a layer is four channels of one
+    frame: seven frames of 1280 channels are 2240. Its weight is counted as a texture as wide as
+    there are channels: 2560 are too many for the smaller device class.
+    """
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if isinstance(child, nn.GroupNorm) and not isinstance(module, GroupNormInParts):
+            if isinstance(child, nn.GroupNorm):
                 setattr(module, name, GroupNormInParts(child))
