@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -22,26 +23,42 @@ from .vulkan_limits import TEXTURE_LAYERS, TEXTURE_LIMITS
 
 def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
     """ValueError, a line per finding, if the lint finds what would not run."""
-    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    limit = flavour.texture_limit or TEXTURE_LIMITS[0]
-    options = {
-        "texture_limits": (limit, limit, TEXTURE_LAYERS),
-        "force_fp16": flavour.precision == "fp16",
-    }
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     lint_vulkan(exported, flavour).check()
     _own_storage(exported)
     with light_copies(), _silent():
         edge = to_edge_transform_and_lower(
             exported,
-            partitioner=[VulkanPartitioner(options)],
+            partitioner=[_partitioner(flavour)],
             compile_config=EdgeCompileConfig(_check_ir_validity=False),
         )
         graph = edge.exported_program().graph_module
         program = edge.to_executorch()
     return program.buffer, report_stage(stage, graph, program.executorch_program)
+
+
+def _partitioner(flavour: Flavour) -> Any:
+    """ExecuTorch's, for a device class; Linear stays whole, or it would come as a matrix product
+    with a view before and another behind, each a pass over the features."""
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    limit = flavour.texture_limit or TEXTURE_LIMITS[0]
+    partitioner = VulkanPartitioner(
+        {
+            "texture_limits": (limit, limit, TEXTURE_LAYERS),
+            "force_fp16": flavour.precision == "fp16",
+        }
+    )
+    whole = partitioner.ops_to_not_decompose
+
+    def with_linear(program: torch.export.ExportedProgram) -> Any:
+        ops, check = whole(program)
+        return [*ops, torch.ops.aten.linear.default], check
+
+    partitioner.ops_to_not_decompose = with_linear  # type: ignore[method-assign]
+    return partitioner
 
 
 def _own_storage(program: torch.export.ExportedProgram) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from ...models.unet import UNet
 from .attention import (
     chunk_spatial_attention,
+    fold_scales,
     fuse_temporal_attention,
     write_out_spatial_attention,
     write_out_temporal_attention,
@@ -21,6 +22,7 @@ from .attention import (
 from .constants import fold_blends, fold_frame_positions, keep_the_mean
 from .feed_forward import part_feed_forwards, split_feed_forwards
 from .frames import part_group_norms, stack_frames
+from .one_clip import drop_the_batch, join_res_blocks, merge_token_attention
 
 # By backend, in the order they are applied.
 UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
@@ -34,11 +36,14 @@ UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
     "vulkan": (
         write_out_temporal_attention,
         chunk_spatial_attention,
+        fold_scales,
         split_feed_forwards,
         part_feed_forwards,
         fold_frame_positions,
-        fold_blends,
+        merge_token_attention,
+        drop_the_batch,
         stack_frames,
+        join_res_blocks,
         part_group_norms,
     ),
 }
@@ -48,6 +53,7 @@ VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
     "xnnpack": (write_out_spatial_attention, fold_blends, keep_the_mean),
     "vulkan": (
         chunk_spatial_attention,
+        fold_scales,
         fold_blends,
         keep_the_mean,
         stack_frames,

@@ -46,7 +46,7 @@ def split_feed_forwards(unet: UNet) -> None:
 class FeedForwardInParts(nn.Module):
     """A few frames at a time where all frames' hidden features would be over the limit.
 
-    x is [B, F, S, C].
+    x is [B, F, S, C] or [F, S, C].
     """
 
     def __init__(self, feed_forward: nn.Module, expansion: int = 4) -> None:
@@ -55,13 +55,12 @@ class FeedForwardInParts(nn.Module):
         self.expansion = expansion
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        frames, per_frame = x.shape[1], self.expansion * x[:, :1].numel()
-        most = max(1, BUFFER_ELEMENTS // per_frame)
+        frames = x.shape[-3]
+        most = max(1, BUFFER_ELEMENTS // (self.expansion * x.numel() // frames))
         if frames <= most:
             return self.feed_forward(x)
         size = -(-frames // -(-frames // most))
-        starts = range(0, frames, size)
-        return torch.cat([self.feed_forward(x[:, i : min(i + size, frames)]) for i in starts], 1)
+        return torch.cat([self.feed_forward(part) for part in x.split(size, dim=-3)], dim=-3)
 
 
 def part_feed_forwards(unet: UNet) -> None:

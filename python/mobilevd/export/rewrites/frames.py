@@ -24,16 +24,16 @@ class StackedConv2d(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[0] == 1:
             return self.conv(x)
-        return self.over_frames(x.transpose(0, 1), x.shape[0])
+        return self.stacked(x.transpose(0, 1)).transpose(0, 1).contiguous()
 
-    def over_frames(self, x: torch.Tensor, frames: int) -> torch.Tensor:
-        """x [C, N, H, W] -> [N, C, H', W']."""
+    def stacked(self, x: torch.Tensor) -> torch.Tensor:
+        """x [C, N, H, W] -> [C', N, H', W']."""
         conv = self.conv
         kernel, stride = conv.kernel_size[0], conv.stride[0]
         padding, dilation = conv.padding[0], conv.dilation[0]
         if not (dilation == 1 and isinstance(padding, int) and 1 <= kernel - 2 * padding <= stride):
             raise ValueError(f"frames cannot be stacked for {conv}")
-        c, _, h, w = x.shape
+        c, frames, h, w = x.shape
         # Every frame begins where a window does, and has zero rows above and below it.
         rows = -(-(h + padding) // stride) * stride
         if rows > h:
@@ -41,9 +41,7 @@ class StackedConv2d(nn.Module):
         y = nn.Conv2d.forward(conv, x.reshape(1, c, frames * rows, w))
         height = (h + 2 * padding - kernel) // stride + 1
         y = y.view(y.shape[1], frames, rows // stride, y.shape[3])
-        if rows // stride > height:
-            y = y[:, :, :height]
-        return y.transpose(0, 1).contiguous()
+        return y if rows // stride == height else y[:, :, :height]
 
 
 class StackedUpsample(StackedConv2d):
@@ -58,7 +56,8 @@ class StackedUpsample(StackedConv2d):
         scale = self.conv.scale
         x = x.transpose(0, 1).reshape(1, c, n * h, w)
         x = F.interpolate(x, scale_factor=float(scale), mode="nearest")
-        return self.over_frames(x.view(c, n, h * scale, w * scale), n)
+        y = self.stacked(x.view(c, n, h * scale, w * scale))
+        return y.transpose(0, 1).contiguous()
 
 
 def stack_frames(network: nn.Module) -> None:
