@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 
 #include "runtime/backend_library.h"
 #include "runtime/error.h"
@@ -37,6 +38,18 @@ std::string joined(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
+}
+
+/// A delegate may throw (ExecuTorch's Vulkan runtime does): an Error of one line then.
+template <typename Call>
+auto in_backend(const StageSpec& stage, const char* doing, Call call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const std::exception& error) {
+    std::string what = error.what();
+    std::replace(what.begin(), what.end(), '\n', ' ');
+    throw Error("stage '" + stage.name + "': a backend gave up while " + doing + ": " + what);
+  }
 }
 
 void check_tensor(const StageSpec& stage, const TensorSpec& spec,
@@ -137,7 +150,7 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
                                              Module::LoadMode::Mmap, std::move(tracer));
   Module& module = *loaded_->module;
   check_meta(spec, module);
-  const et::Error error = module.load_forward();
+  const et::Error error = in_backend(spec, "loading", [&] { return module.load_forward(); });
   if (error == et::Error::OperatorMissing) {
     throw Error("stage '" + name + "' needs an op that no library here registers and that " +
                 "bundle.json does not list" + last_executorch_error());
@@ -177,7 +190,8 @@ NamedOutputs Stage::run(const NamedInputs& inputs) {
   }
 
   const auto start = std::chrono::steady_clock::now();
-  const auto result = loaded_->module->forward(arguments);
+  const auto result =
+      in_backend(spec, "running", [&] { return loaded_->module->forward(arguments); });
   loaded_->run_ms = milliseconds_since(start);
   if (!result.ok()) {
     throw Error("stage '" + spec.name + "' failed with ExecuTorch error " +

@@ -3,10 +3,11 @@
 #include <executorch/runtime/backend/interface.h>
 
 #include <cstring>
+#include <stdexcept>
 
 namespace mobilevd::testing {
 
-/// A delegate whose outputs are the first bytes of its first input.
+/// A delegate whose output is the first bytes of its first input; compiled from "throw", it throws.
 class CopyBackend final : public executorch::runtime::BackendInterface {
  public:
   bool is_available() const override { return true; }
@@ -15,14 +16,16 @@ class CopyBackend final : public executorch::runtime::BackendInterface {
       executorch::runtime::BackendInitContext& /*context*/,
       executorch::runtime::FreeableBuffer* processed,
       executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> /*specs*/) const override {
+    const bool throws = processed->size() >= 5 && std::memcmp(processed->data(), "throw", 5) == 0;
     processed->Free();
-    return nullptr;
+    return throws ? const_cast<CopyBackend*>(this) : nullptr;
   }
 
   executorch::runtime::Error execute(
       executorch::runtime::BackendExecutionContext& /*context*/,
-      executorch::runtime::DelegateHandle* /*handle*/,
+      executorch::runtime::DelegateHandle* handle,
       executorch::runtime::Span<executorch::runtime::EValue*> arguments) const override {
+    if (handle != nullptr) throw std::runtime_error("the device\nis lost");
     const auto in = arguments[0]->toTensor();
     auto out = arguments[arguments.size() - 1]->toTensor();
     if (in.nbytes() < out.nbytes()) return executorch::runtime::Error::InvalidArgument;

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mobilevd.runtime import Error, Pipeline, ops_library
-from test_bad_input import check_both_refuse
+from test_bad_input import check_both_refuse, check_refused
 from torch import Tensor, nn
 from toy_bundle import FRAMES, LATENT, UNET_INPUTS, Shapes
 
@@ -32,14 +32,14 @@ class CopyingUnet(nn.Module):
         return sample.reshape(-1)[: FRAMES * LATENT[0] * 24].reshape(1, FRAMES, *LATENT) + unused
 
 
-def delegated(module: nn.Module, shapes: Shapes, backend: str) -> bytes:
+def delegated(module: nn.Module, shapes: Shapes, backend: str, processed: bytes) -> bytes:
     """The whole module as one delegate of a backend that this process need not have."""
     from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
     from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
 
     def preprocess(*_: Any) -> PreprocessResult:
-        return PreprocessResult(processed_bytes=b"copy")
+        return PreprocessResult(processed_bytes=processed)
 
     body = {"preprocess": staticmethod(preprocess)}
     kind = type(backend, (BackendDetails,), body)  # its name is the backend's
@@ -63,13 +63,14 @@ def delegated(module: nn.Module, shapes: Shapes, backend: str) -> bytes:
 @pytest.fixture(scope="module")
 def delegated_bundle(bundle, tmp_path_factory):
     """Call with a backend's name: the toy bundle with a delegate of that backend as its UNet."""
-    made: dict[str, Path] = {}
+    made: dict[tuple[str, bytes], Path] = {}
 
-    def make(backend: str) -> Path:
-        if backend not in made:
-            folder = made[backend] = tmp_path_factory.mktemp(backend) / "toy"
+    def make(backend: str, processed: bytes = b"copy") -> Path:
+        key = (backend, processed)
+        if key not in made:
+            folder = made[key] = tmp_path_factory.mktemp(backend) / "toy"
             shutil.copytree(bundle, folder)
-            program = delegated(CopyingUnet(), UNET_INPUTS, backend)
+            program = delegated(CopyingUnet(), UNET_INPUTS, backend, processed)
             (folder / "unet.pte").write_bytes(program)
             manifest = json.loads((folder / "bundle.json").read_text())
             manifest["stages"]["unet"]["required_ops"] = []
@@ -78,7 +79,7 @@ def delegated_bundle(bundle, tmp_path_factory):
                 "sha256": hashlib.sha256(program).hexdigest(),
             }
             (folder / "bundle.json").write_text(json.dumps(manifest))
-        return made[backend]
+        return made[key]
 
     return make
 
@@ -166,6 +167,16 @@ def test_a_clip_through_a_loaded_backend(runner, delegated_bundle, copy_library,
     command = [sys.executable, "-m", "mobilevd", "generate", photo, "--bundle", folder]
     subprocess.run([*command, *library, "-o", clip], check=True)
     assert clip.exists()
+
+
+def test_a_backend_that_throws_is_one_line(
+    runner, delegated_bundle, copy_library, photo, tmp_path
+):
+    flags = ("--bundle", delegated_bundle("CopyBackend", b"throw"), "--backend-lib", copy_library)
+    result = runner(*flags, "--image", photo, "--output", tmp_path / "frames")
+    text = "stage 'unet': a backend gave up while running: the device is lost"
+    check_refused(result, 1, text)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_list_ops_names_the_loaded_backend(runner, copy_library):
