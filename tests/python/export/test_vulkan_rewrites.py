@@ -58,7 +58,8 @@ FIRST = {
 
 
 def looks(network):
-    return [(type(m), getattr(m, "core", None), getattr(m, "scale", None)) for m in network.modules()]
+    parts = network.modules()
+    return [(type(m), getattr(m, "core", None), getattr(m, "scale", None)) for m in parts]
 
 
 @precisions
@@ -130,9 +131,10 @@ def test_a_convolution_that_loses_rows_is_refused():
     stacked = nn.Sequential(HalvePicture(4))
     rewrites.stack_frames(stacked)
     assert stacked(torch.randn(1, 4, 8, 8)).shape == (1, 4, 4, 4)
-    with pytest.raises(ValueError, match="frames cannot be stacked for Conv2d"):
-        rewrites.stack_frames(dilated := nn.Sequential(nn.Conv2d(4, 4, 3, stride=2)))
-        dilated(torch.randn(2, 4, 9, 9))
+    for conv in (nn.Conv2d(4, 4, 3, stride=2), nn.Conv2d(4, 4, 3, padding=2, dilation=2)):
+        rewrites.stack_frames(refused := nn.Sequential(conv))
+        with pytest.raises(ValueError, match="frames cannot be stacked for Conv2d"):
+            refused(torch.randn(2, 4, 9, 9))
 
 
 @precisions
@@ -144,7 +146,12 @@ def test_attention_in_parts(monkeypatch, elements, dtype, tolerance):
     v = torch.randn(3, 18, 6, dtype=dtype)  # funnels may leave v another width
     sizes = []
     softmax = torch.softmax
-    monkeypatch.setattr(torch, "softmax", lambda x, dim: (sizes.append(x.numel()), softmax(x, dim))[1])
+
+    def counted(x, dim):
+        sizes.append(x.numel())
+        return softmax(x, dim)
+
+    monkeypatch.setattr(torch, "softmax", counted)
     got = attention.chunked_spatial_attention(q, k, v, 2, 0.3)
     close(got, spatial_attention(q, k, v, 2, 0.3), tolerance)
     assert max(sizes) <= max(elements, 18)

@@ -24,7 +24,8 @@ class TokenAttention(CollapsedCrossAttention):
     def __init__(self, attention: CollapsedCrossAttention) -> None:
         nn.Module.__init__(self)
         to_v, to_out = attention.to_v, attention.to_out
-        assert isinstance(to_v, nn.Linear) and isinstance(to_out, nn.Linear)
+        assert isinstance(to_v, nn.Linear)
+        assert isinstance(to_out, nn.Linear)
         weight = to_out.weight.double() @ to_v.weight.double()
         self.linear = nn.Linear(to_v.in_features, to_out.out_features, device="meta")
         self.linear.weight = nn.Parameter(weight.to(to_v.weight.dtype))
@@ -124,9 +125,7 @@ class OneClipResBlock(nn.Module):
             x = x.view(c, f, h, w)
         return x.transpose(0, 1).contiguous()
 
-    def _spatial(
-        self, block: SpatialResBlock, x: torch.Tensor, time: torch.Tensor
-    ) -> torch.Tensor:
+    def _spatial(self, block: SpatialResBlock, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """x [F, C, H, W] -> [C', F, H, W]."""
         y = block.conv1(F.silu(block.norm1(x))) + _as_map(block.time_emb_proj(time))
         y = _stacked(block.conv2)(F.silu(block.norm2(y)).transpose(0, 1))
