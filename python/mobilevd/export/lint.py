@@ -139,8 +139,10 @@ def _texture(node: Node, limit: int) -> Iterator[Finding]:
     if _op(node) not in _TEXTURES_ONLY:
         return
     norm = "group_norm" in _op(node)
-    if norm and (channels := max(_outputs(arg)[0].shape[-1] for arg in node.all_input_nodes[1:])) > limit:
-        what = f"weight of {channels} as a texture is {channels} wide, over {limit}"
+    # A GroupNorm's weight is counted as wide as it has channels.
+    wide = max((_outputs(arg)[0].shape[-1] for arg in node.all_input_nodes[1:]), default=0)
+    if norm and wide > limit:
+        what = f"weight of {wide} as a texture is {wide} wide, over {limit}"
         yield _finding("texture limit", node, what, "rewrites.frames.part_group_norms")
         return
     for x in (_input(node), *_outputs(node)[:1]):

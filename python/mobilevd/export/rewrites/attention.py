@@ -111,9 +111,10 @@ def chunk_spatial_attention(network: nn.Module) -> None:
     heads the scores are 1.17 GB at once, 84 MB a frame.
     """
     for module in network.modules():
-        if isinstance(module, SelfAttention | PictureAttention):
-            if module.core is spatial_attention:
-                module.core = chunked_spatial_attention
+        if not isinstance(module, SelfAttention | PictureAttention):
+            continue
+        if module.core is spatial_attention:
+            module.core = chunked_spatial_attention
 
 
 def written_out_temporal_attention(
@@ -122,8 +123,10 @@ def written_out_temporal_attention(
     """Of clips [B, F, S, C], or of one clip's [F, S, C]."""
     *clips, frames, positions, _ = q.shape
     if math.prod(clips) != 1:
-        one = [written_out_temporal_attention(*c, num_heads, scale) for c in zip(q, k, v, strict=True)]
-        return torch.stack(one)
+        one_by_one = zip(q, k, v, strict=True)
+        return torch.stack(
+            [written_out_temporal_attention(*clip, num_heads, scale) for clip in one_by_one]
+        )
     columns = positions * num_heads
 
     def split(x: torch.Tensor) -> torch.Tensor:  # [F, S, C] -> [F, S * heads, d]

@@ -18,13 +18,14 @@ from .constants import ConstantBlend
 from .frames import StackedConv2d
 
 
-class TokenAttention(nn.Module):
-    """Collapsed cross-attention as one Linear: to_out of to_v. [1, 1, D] -> [1, 1, 1, C]."""
+class TokenAttention(CollapsedCrossAttention):
+    """Collapsed cross-attention as one Linear: to_out of to_v. [B, 1, D] -> [B, 1, 1, C]."""
 
     def __init__(self, attention: CollapsedCrossAttention) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         to_v, to_out = attention.to_v, attention.to_out
-        assert isinstance(to_v, nn.Linear) and isinstance(to_out, nn.Linear)
+        assert isinstance(to_v, nn.Linear)
+        assert isinstance(to_out, nn.Linear)
         weight = to_out.weight.double() @ to_v.weight.double()
         self.linear = nn.Linear(to_v.in_features, to_out.out_features, device="meta")
         self.linear.weight = nn.Parameter(weight.to(to_v.weight.dtype))
@@ -32,6 +33,13 @@ class TokenAttention(nn.Module):
 
     def forward(self, context: torch.Tensor) -> torch.Tensor:
         return self.linear(context).unsqueeze(1)
+
+
+def _token(attention: nn.Module, context: torch.Tensor) -> torch.Tensor:
+    """[1, 1, D] -> [1, 1, C]."""
+    if isinstance(attention, TokenAttention):
+        return attention.linear(context)
+    return attention(context).view(1, 1, -1)
 
 
 @torch.no_grad()
@@ -70,7 +78,7 @@ class OneClipTransformer(nn.Module):
         y = self.proj_in(self.norm(x).view(n, c, h * w).transpose(1, 2))
         for i, block in enumerate(self.transformer_blocks):
             y = y + block.attn1(block.norm1(y))
-            y = y + block.attn2(context).view(1, 1, c)
+            y = y + _token(block.attn2, context)
             y = y + block.ff(block.norm3(y))
             if self.has_temporal:
                 z = self._temporal(i, y + self.time_pos_embed(frames).view(frames, 1, c), context)
@@ -81,7 +89,7 @@ class OneClipTransformer(nn.Module):
         block = self.temporal_transformer_blocks[i]
         x = x + block.ff_in(block.norm_in(x))
         x = x + block.attn1(block.norm1(x))
-        x = x + block.attn2(context).view(1, 1, x.shape[-1])
+        x = x + _token(block.attn2, context)
         return x + block.ff(block.norm3(x))
 
 
@@ -117,9 +125,7 @@ class OneClipResBlock(nn.Module):
             x = x.view(c, f, h, w)
         return x.transpose(0, 1).contiguous()
 
-    def _spatial(
-        self, block: SpatialResBlock, x: torch.Tensor, time: torch.Tensor
-    ) -> torch.Tensor:
+    def _spatial(self, block: SpatialResBlock, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """x [F, C, H, W] -> [C', F, H, W]."""
         y = block.conv1(F.silu(block.norm1(x))) + _as_map(block.time_emb_proj(time))
         y = _stacked(block.conv2)(F.silu(block.norm2(y)).transpose(0, 1))
