@@ -83,6 +83,17 @@ void load_backend_library(const std::string& path) {
   }
 }
 
+bool backend_is_available(const std::string& name) {
+  const et::BackendInterface* backend = et::get_backend_class(name.c_str());
+  return backend != nullptr && backend->is_available();
+}
+
+std::string how_to_make_available(const std::string& name) {
+  if (name != "VulkanBackend") return "";
+  return ": there is no Vulkan driver (mesa-vulkan-drivers has one in software; VK_ICD_FILENAMES "
+         "names one)";
+}
+
 std::string how_to_get_backend(const std::string& name) {
   std::string runtime = "the runtime of that backend, built for this ExecuTorch";
   if (name == "VulkanBackend") {

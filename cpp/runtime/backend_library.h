@@ -18,6 +18,12 @@ void load_backend_library(const std::string& path);
 std::vector<std::string> registered_ops();
 std::vector<std::string> registered_backends();
 
+/// Whether a registered backend finds what it runs on: a driver, a chip.
+bool backend_is_available(const std::string& name);
+
+/// What to do about a backend that is registered and not available, for a message; may be empty.
+std::string how_to_make_available(const std::string& name);
+
 /// What to do about a backend that a program needs and that is not registered, for a message.
 std::string how_to_get_backend(const std::string& name);
 

@@ -80,6 +80,10 @@ void check_meta(const StageSpec& stage, Module& module) {
                   ", which is not in this build (it has " + joined(backends) + "); " +
                   how_to_get_backend(*name));
     }
+    if (name.ok() && !in_backend(stage, "starting", [&] { return backend_is_available(*name); })) {
+      throw Error("stage '" + stage.name + "' needs the backend " + *name +
+                  ", which cannot run on this machine" + how_to_make_available(*name));
+    }
   }
   if (meta.num_inputs() != stage.inputs.size() || meta.num_outputs() != stage.outputs.size()) {
     throw Error("stage '" + stage.name + "': bundle.json and " + stage.program +

@@ -2,6 +2,7 @@
 
 #include <executorch/runtime/backend/interface.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -10,7 +11,7 @@ namespace mobilevd::testing {
 /// A delegate whose output is the first bytes of its first input; compiled from "throw", it throws.
 class CopyBackend final : public executorch::runtime::BackendInterface {
  public:
-  bool is_available() const override { return true; }
+  bool is_available() const override { return std::getenv("NO_COPY_DEVICE") == nullptr; }
 
   executorch::runtime::Result<executorch::runtime::DelegateHandle*> init(
       executorch::runtime::BackendInitContext& /*context*/,

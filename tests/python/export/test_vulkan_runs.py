@@ -31,7 +31,7 @@ PRECISIONS = ("fp32", "fp16")
 # Against eager with GELU as the backend runs it (tanh); fp16 keeps 11 bits of every feature.
 STAGE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
 CLIP_PSNR = {"fp32": 45.0, "fp16": 35.0}
-STEPS = 4
+STEPS = 2  # and as many without the picture: a software driver takes seconds for each
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,17 @@ def test_a_backend_that_throws_is_one_line(
     flags = ("--bundle", delegated_bundle("CopyBackend", b"throw"), "--backend-lib", copy_library)
     result = runner(*flags, "--image", photo, "--output", tmp_path / "frames")
     text = "stage 'unet': a backend gave up while running: the device is lost"
+    check_refused(result, 1, text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backend_without_its_device_is_named(
+    runner, delegated_bundle, copy_library, photo, tmp_path
+):
+    flags = ("--bundle", delegated_bundle("CopyBackend"), "--backend-lib", copy_library)
+    output = ("--image", photo, "--output", tmp_path / "frames")
+    result = runner(*flags, *output, env={**os.environ, "NO_COPY_DEVICE": "1"})
+    text = "stage 'unet' needs the backend CopyBackend, which cannot run on this machine"
     check_refused(result, 1, text)
     assert list(tmp_path.iterdir()) == []
 
