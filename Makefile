@@ -18,6 +18,7 @@ WITH_VENV := PATH="$(abspath $(BIN)):$$PATH"
 # Not the folder of a plain `pip install .`, which builds without tests.
 BUILD := build/make
 MINI := build/bundles/mini
+MINI_VULKAN := build/bundles/mini-vulkan
 CPP_SOURCES := CMakeLists.txt pyproject.toml \
   $(shell find cmake cpp kernels android_runner tests/cpp -type f 2>/dev/null)
 EXPORT_SOURCES := python/mobilevd/presets.py \
@@ -25,13 +26,14 @@ EXPORT_SOURCES := python/mobilevd/presets.py \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test test-packages test-slow test-python test-cpp test-sanitizers test-valgrind \
+.PHONY: help demo test test-packages test-slow test-vulkan test-python test-cpp test-sanitizers test-valgrind \
   test-aarch64 lint format bench bundle install clean
 help:
 	@echo "make demo     photograph -> out/demo/clip.mp4, contact_sheet.png, result.json"
 	@echo "make test     pytest, ctest, sanitizers, valgrind, ARM under qemu, lint; also one by one:"
 	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 lint"
 	@echo "make test-slow  what takes minutes: full sizes"
+	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
 	@echo "make bench    the kernels against their peers"
 	@echo "make bundle   export the shipped mini to $(MINI)"
 	@echo "make format   ruff and clang-format, in place"
@@ -71,6 +73,9 @@ bundle: $(MINI)/bundle.json
 $(MINI)/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
 	@mkdir -p $(dir $(MINI))
 	$(BIN)/mobilevd export --model mini -o $(MINI)
+$(MINI_VULKAN)/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
+	@mkdir -p $(dir $(MINI_VULKAN))
+	$(BIN)/mobilevd export --model mini --backend vulkan --precision fp16 -o $(MINI_VULKAN)
 
 demo: out/demo/clip.mp4
 	@echo "out/demo: clip.mp4, contact_sheet.png, result.json"
@@ -109,12 +114,21 @@ test-packages:
 	[ -z "$$missing" ] || { echo "make test needs: apt-get install$$missing" \
 	  "(without: make test-python test-cpp test-sanitizers lint)" >&2; exit 1; }
 
-test-python: $(MINI)/bundle.json
-	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest
+BUNDLES := $(MINI)/bundle.json $(MINI_VULKAN)/bundle.json
+WITH_BUNDLES := MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) \
+  MOBILEVD_MINI_VULKAN_BUNDLE=$(abspath $(MINI_VULKAN))
+test-python: $(BUNDLES)
+	$(WITH_BUNDLES) $(BIN)/python -m pytest
 
 # Minutes each; not part of make test.
-test-slow: $(MINI)/bundle.json
-	MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) $(BIN)/python -m pytest -m slow
+test-slow: $(BUNDLES)
+	$(WITH_BUNDLES) $(BIN)/python -m pytest -m slow
+
+# No package has a Vulkan runtime: "Vulkan and QNN" in android_runner/README.md.
+test-vulkan: $(BUNDLES)
+	@[ -f "$$MOBILEVD_VULKAN_RUNTIME" ] || { echo "make test-vulkan needs MOBILEVD_VULKAN_RUNTIME=" \
+	  "the path of a shared library that registers VulkanBackend" >&2; exit 1; }
+	$(WITH_BUNDLES) $(BIN)/python -m pytest -m vulkan
 
 CTEST = $(WITH_VENV) ctest --output-on-failure --no-tests=error -j $(JOBS)
 test-cpp: $(VENV)/.built

@@ -99,8 +99,10 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
   auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..255");
   auto* noise_flag = app.add_option("--noise-aug", noise_aug, "Noise added to the picture, 0.02");
   auto* steps_flag = add_whole(app, "--steps", steps, 1, "Sampling steps", 1000);
-  app.add_option("--backend-lib", flags.backend_lib,
-                 "Shared library that registers a further ExecuTorch backend");
+  app.add_option("--backend-lib", flags.backend_libs,
+                 "Shared library that registers a further ExecuTorch backend; repeatable, "
+                 "loaded in this order before the programs")
+      ->allow_extra_args(false);
   app.add_flag("--list-ops", flags.list_ops, "Print the registered ops and backends");
   app.add_flag("--version", flags.version, "Print versions");
   app.add_flag("--verbose", flags.verbose,

@@ -3,13 +3,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace mobilevd {
 
 /// The command line of mobilevd_runner. --help says what each flag means.
 struct Flags {
   std::string bundle, image, output;
-  std::string stage, json, etdump, backend_lib;
+  std::string stage, json, etdump;
+  std::vector<std::string> backend_libs;
   uint64_t seed = 0;
   int threads = 0;  ///< 0: the flag was not given
   int warmup = 0, repeat = 1;

@@ -61,7 +61,7 @@ int run(const Flags& flags) {
   const bool terminal = ::isatty(STDERR_FILENO) != 0;
   const bool progress_on = terminal || flags.verbose;
   capture_executorch_log(flags.verbose);
-  if (!flags.backend_lib.empty()) load_backend_library(flags.backend_lib);
+  for (const std::string& path : flags.backend_libs) load_backend_library(path);
   if (flags.version) {
     std::printf("mobilevd_runner %s, ExecuTorch %s\n", kVersion, kExecutorchVersion);
     return 0;

@@ -7,8 +7,12 @@
 # The wheel exports `executorch::...` shared libraries; an ExecuTorch built from source (Android)
 # exports bare names of static libraries, see ExecuTorchStatic.cmake.
 
-# Take the package from the prefix path, else from the Python that builds us.
-find_package(executorch 1.5 CONFIG QUIET)
+# Take the package from the prefix path, else from the Python that builds us. No version is asked
+# for: a source install has no version file, and CMake would pass over it without a word.
+find_package(executorch CONFIG QUIET)
+if(executorch_FOUND AND executorch_VERSION AND executorch_VERSION VERSION_LESS 1.5)
+  message(FATAL_ERROR "${executorch_DIR} is ExecuTorch ${executorch_VERSION}, 1.5 is needed")
+endif()
 if(NOT executorch_FOUND)
   if(DEFINED Python_EXECUTABLE)
     set(_python ${Python_EXECUTABLE})
@@ -39,8 +43,12 @@ set(MOBILEVD_HAS_ETDUMP OFF)
 
 if(TARGET executorch::runtime)
   set(MOBILEVD_EXECUTORCH_VERSION ${EXECUTORCH_BUILD_VERSION})
-  foreach(_name runtime threadpool kernels_optimized backend_xnnpack etdump)
+  # The delegates beyond XNNPACK that this wheel happens to have. QNN's looks for Qualcomm's
+  # libraries when a program needs them, so it costs nothing on a machine without them.
+  set(_delegates backend_vulkan backend_qnn)
+  foreach(_name runtime threadpool kernels_optimized backend_xnnpack etdump ${_delegates})
     if(NOT TARGET executorch::${_name})
+      list(REMOVE_ITEM _delegates ${_name})
       continue()
     endif()
     # The wheel's targets record the absolute package folder as a linker option, which CMake can't
@@ -52,12 +60,15 @@ if(TARGET executorch::runtime)
   target_link_libraries(mobilevd_et_runtime INTERFACE executorch::runtime)
   target_link_libraries(mobilevd_et_backends
                         INTERFACE executorch::kernels_optimized executorch::backend_xnnpack)
+  foreach(_name ${_delegates})
+    target_link_libraries(mobilevd_et_backends INTERFACE executorch::${_name})
+  endforeach()
   if(TARGET executorch::etdump)
     set(MOBILEVD_HAS_ETDUMP ON)
     target_link_libraries(mobilevd_et_etdump INTERFACE executorch::etdump)
   endif()
 else()
-  include(cmake/ExecuTorchStatic.cmake)
+  include(${CMAKE_CURRENT_LIST_DIR}/ExecuTorchStatic.cmake)
 endif()
 string(REGEX MATCH "^[0-9]+\\.[0-9]+\\.[0-9]+" MOBILEVD_EXECUTORCH_VERSION
        "${MOBILEVD_EXECUTORCH_VERSION}")

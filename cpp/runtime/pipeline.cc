@@ -164,6 +164,10 @@ Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
   const RgbImage picture = decode_image(reinterpret_cast<const uint8_t*>(request.image.data()),
                                         request.image.size(), request.image_name);
   const Crop crop = centre_crop(picture.width, picture.height, shapes.width, shapes.height);
+  if (!programs_checked_) {  // not after minutes in the first stages
+    for (const auto& [name, unused] : bundle_.stages) check_program(bundle_, name);
+    programs_checked_ = true;
+  }
   const auto start = Clock::now();
   // A cancelled or failed clip must not leave its stages behind.
   struct ReleaseAll {

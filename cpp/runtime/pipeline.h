@@ -75,6 +75,7 @@ class Pipeline {
   PipelineOptions options_;
   int threads_ = 0;
   double verify_ms_ = 0.0;
+  bool programs_checked_ = false;
   std::map<std::string, std::unique_ptr<Stage>> loaded_;
   std::map<std::string, std::string> etdumps_;
 };

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 
 #include "runtime/backend_library.h"
 #include "runtime/error.h"
@@ -39,6 +40,18 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+/// A delegate may throw (ExecuTorch's Vulkan runtime does): an Error of one line then.
+template <typename Call>
+auto in_backend(const StageSpec& stage, const char* doing, Call call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const std::exception& error) {
+    std::string what = error.what();
+    std::replace(what.begin(), what.end(), '\n', ' ');
+    throw Error("stage '" + stage.name + "': a backend gave up while " + doing + ": " + what);
+  }
+}
+
 void check_tensor(const StageSpec& stage, const TensorSpec& spec,
                   const et::Result<et::TensorInfo>& info) {
   bool same = info.ok() && info->scalar_type() == scalar_type(spec) &&
@@ -52,14 +65,24 @@ void check_tensor(const StageSpec& stage, const TensorSpec& spec,
   }
 }
 
-void check_meta(const StageSpec& stage, const et::MethodMeta& meta) {
+void check_meta(const StageSpec& stage, Module& module) {
+  const auto read = module.method_meta("forward");
+  if (!read.ok()) {
+    throw Error("stage '" + stage.name + "': " + stage.program +
+                " is no ExecuTorch program with a forward method" + last_executorch_error());
+  }
+  const et::MethodMeta& meta = *read;
   const std::vector<std::string> backends = registered_backends();
   for (std::size_t i = 0; i < meta.num_backends(); ++i) {
     const auto name = meta.get_backend_name(i);
     if (name.ok() && std::find(backends.begin(), backends.end(), *name) == backends.end()) {
       throw Error("stage '" + stage.name + "' needs the backend " + *name +
-                  ", which is not in this build (it has " + joined(backends) +
-                  "); pass --backend-lib or export for another backend");
+                  ", which is not in this build (it has " + joined(backends) + "); " +
+                  how_to_get_backend(*name));
+    }
+    if (name.ok() && !in_backend(stage, "starting", [&] { return backend_is_available(*name); })) {
+      throw Error("stage '" + stage.name + "' needs the backend " + *name +
+                  ", which cannot run on this machine" + how_to_make_available(*name));
     }
   }
   if (meta.num_inputs() != stage.inputs.size() || meta.num_outputs() != stage.outputs.size()) {
@@ -99,6 +122,12 @@ void check_required_ops(const StageSpec& stage) {
   }
 }
 
+void check_program(const Bundle& bundle, const std::string& stage) {
+  const StageSpec& spec = bundle.stage(stage);
+  Module module(bundle.path(spec.program), Module::LoadMode::Mmap);
+  check_meta(spec, module);
+}
+
 struct Stage::Loaded {
   StageSpec spec;
   StageLease lease;
@@ -124,13 +153,8 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
   loaded_->module = std::make_unique<Module>(bundle.path(spec.program), weights,
                                              Module::LoadMode::Mmap, std::move(tracer));
   Module& module = *loaded_->module;
-  const auto meta = module.method_meta("forward");
-  if (!meta.ok()) {
-    throw Error("stage '" + name + "': " + spec.program +
-                " is no ExecuTorch program with a forward method" + last_executorch_error());
-  }
-  check_meta(spec, *meta);
-  const et::Error error = module.load_forward();
+  check_meta(spec, module);
+  const et::Error error = in_backend(spec, "loading", [&] { return module.load_forward(); });
   if (error == et::Error::OperatorMissing) {
     throw Error("stage '" + name + "' needs an op that no library here registers and that " +
                 "bundle.json does not list" + last_executorch_error());
@@ -170,7 +194,8 @@ NamedOutputs Stage::run(const NamedInputs& inputs) {
   }
 
   const auto start = std::chrono::steady_clock::now();
-  const auto result = loaded_->module->forward(arguments);
+  const auto result =
+      in_backend(spec, "running", [&] { return loaded_->module->forward(arguments); });
   loaded_->run_ms = milliseconds_since(start);
   if (!result.ok()) {
     throw Error("stage '" + spec.name + "' failed with ExecuTorch error " +

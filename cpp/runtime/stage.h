@@ -18,9 +18,8 @@ using NamedOutputs = std::map<std::string, std::vector<float>>;
 /// share ExecuTorch's pool.
 class Stage {
  public:
-  /// Loads `name`. Before anything is executed it checks required_ops and the program's backends
-  /// against what is registered (naming what is missing) and the shapes and dtypes of bundle.json
-  /// against the program's. With `record` ExecuTorch's profiler is on. Throws Error.
+  /// Loads `name` after check_required_ops() and what check_program() checks. With `record`
+  /// ExecuTorch's profiler is on. Throws Error.
   Stage(const Bundle& bundle, const std::string& name, bool record = false);
   ~Stage();
   Stage(const Stage&) = delete;
@@ -41,6 +40,10 @@ class Stage {
   struct Loaded;
   std::unique_ptr<Loaded> loaded_;
 };
+
+/// Checks a stage's program without loading its weights: its backends against those registered,
+/// shapes and dtypes against bundle.json's. Throws Error.
+void check_program(const Bundle& bundle, const std::string& stage);
 
 /// Throws Error naming the ops of `stage` that no library in this process registers.
 void check_required_ops(const StageSpec& stage);

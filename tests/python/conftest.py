@@ -17,3 +17,19 @@ def mini_bundle() -> Path:
     from mobilevd.export.shipped import shipped_bundle
 
     return shipped_bundle("mini")
+
+
+@pytest.fixture(scope="session")
+def mini_vulkan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """mini for Vulkan in fp16: the one that `make test` exported, else one made for this session
+    (two minutes)."""
+    given = os.environ.get("MOBILEVD_MINI_VULKAN_BUNDLE")
+    if given:
+        return Path(given)
+    from mobilevd.export.bundle import export_bundle
+    from mobilevd.export.flavour import Flavour
+    from mobilevd.models.store import load_model
+
+    folder = tmp_path_factory.mktemp("bundles") / "mini-vulkan"
+    export_bundle(load_model("mini"), folder, Flavour("vulkan", "fp16"))
+    return folder

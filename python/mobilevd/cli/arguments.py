@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 PresetName = Annotated[str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")]
 ModelSource = Annotated[str, typer.Option(help="A model folder, or a preset whose weights ship.")]
+BackendLibs = Annotated[
+    list[Path] | None,
+    typer.Option("--backend-lib", help="Library of a further ExecuTorch backend; repeatable."),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 

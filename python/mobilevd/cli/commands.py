@@ -10,7 +10,7 @@ import typer
 from ..errors import UsageError
 from ..presets import PRESETS
 from . import compress, flops, models  # noqa: F401  (registers their commands)
-from .arguments import Json
+from .arguments import BackendLibs, Json
 from .device import device
 from .main import app
 from .output import progress_bar, write_json
@@ -31,6 +31,7 @@ def generate(
     noise_aug: Annotated[float | None, typer.Option(help="Noise on the picture.")] = None,
     max_memory_mb: Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")] = 0,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG of input and frames.")] = None,
+    backend_lib: BackendLibs = None,
     json: Json = None,
 ) -> None:
     """Make a clip from a picture."""
@@ -48,7 +49,12 @@ def generate(
     _checked(output)
     if not image.is_file():
         raise UsageError(f"no picture {image}")
-    pipeline = Pipeline(bundle or _shipped_bundle(), threads or 0, max_memory_mb=max_memory_mb)
+    pipeline = Pipeline(
+        bundle or _shipped_bundle(),
+        threads or 0,
+        max_memory_mb=max_memory_mb,
+        backend_libs=backend_lib or (),
+    )
     with progress_bar("generate") as report:
         clip = pipeline.generate(
             str(image),
@@ -178,6 +184,7 @@ def bench(
     repeats: Annotated[
         int | None, typer.Option(help="Calls timed, 15 at most; for a bundle, clips: 3.")
     ] = None,
+    backend_lib: BackendLibs = None,
     json: Json = None,
 ) -> None:
     """Time the kernels against their peers, or the stages of a bundle."""
@@ -185,6 +192,8 @@ def bench(
         _at_least("--threads", count, 1)
     _at_least("--repeats", repeats, 1)
     if bundle is None:
+        if backend_lib:
+            raise UsageError("--backend-lib goes with --bundle")
         from ..kernels.bench.__main__ import bench as bench_kernels
 
         with progress_bar("bench") as report:
@@ -196,9 +205,11 @@ def bench(
         from .stage_times import bench_bundle
 
         if kernel or shape or peers or len(threads or ()) > 1:
-            raise UsageError("with --bundle, only --threads N, --repeats and --json make sense")
+            raise UsageError(
+                "with --bundle, only --threads N, --repeats, --backend-lib and --json make sense"
+            )
         clips = repeats or 3
-        rows = bench_bundle(bundle, threads[0] if threads else 0, clips)
+        rows = bench_bundle(bundle, threads[0] if threads else 0, clips, backend_lib or ())
         table(
             f"{bundle}, {clips} clips",
             ["stage", "calls", "median ms", "p90 ms"],

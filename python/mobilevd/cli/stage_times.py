@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 from PIL import Image
 
 
-def bench_bundle(bundle: Path, threads: int, repeat: int) -> list[dict[str, Any]]:
+def bench_bundle(
+    bundle: Path, threads: int, repeat: int, backend_libs: Sequence[Path] = ()
+) -> list[dict[str, Any]]:
     """One warm-up clip, then ``repeat``; a row per stage with median, p90 and calls a clip."""
     from ..runtime import Pipeline, capture_executorch_log
 
     capture_executorch_log()
-    pipeline = Pipeline(bundle, threads, keep_loaded=True)
+    pipeline = Pipeline(bundle, threads, keep_loaded=True, backend_libs=backend_libs)
     height, width = pipeline.shape[1:]
     ramp = np.linspace(0, 255, height * width * 3).reshape(height, width, 3).astype(np.uint8)
     png = io.BytesIO()

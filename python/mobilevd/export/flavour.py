@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-BACKENDS: dict[str, tuple[str, ...]] = {"xnnpack": ("fp32",)}
+from .vulkan_limits import TEXTURE_LIMITS
+
+BACKENDS: dict[str, tuple[str, ...]] = {"xnnpack": ("fp32",), "vulkan": ("fp32", "fp16")}
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Flavour:
     backend: str = "xnnpack"
     precision: str = "fp32"
     soc: str | None = None  # qnn: Qualcomm's name of the chip
-    texture_limit: int | None = None  # vulkan: the widest 3-D texture of the device class
+    texture_limit: int | None = None  # vulkan: the widest 3-D texture; 2048 suits every device
 
     def __post_init__(self) -> None:
         if self.precision not in BACKENDS.get(self.backend, ()):
@@ -29,6 +31,12 @@ class Flavour:
         ):
             if value is not None and self.backend != backend:
                 raise ValueError(f"{flag} goes with --backend {backend}, not {self.backend}")
+        if self.backend == "vulkan":
+            limit = self.texture_limit or TEXTURE_LIMITS[0]
+            if limit not in TEXTURE_LIMITS:
+                known = ", ".join(map(str, TEXTURE_LIMITS))
+                raise ValueError(f"--texture-limit must be one of {known}, not {limit}")
+            object.__setattr__(self, "texture_limit", limit)
 
     def to_dict(self) -> dict[str, Any]:
         """As in ``bundle.json``: what is not given is left out."""

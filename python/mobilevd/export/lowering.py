@@ -40,6 +40,10 @@ def lower(stage: Stage, flavour: Flavour) -> Lowered:
             from .xnnpack import lower_xnnpack
 
             program, report = lower_xnnpack(stage)
+        elif flavour.backend == "vulkan":
+            from .vulkan import lower_vulkan
+
+            program, report = lower_vulkan(stage, flavour)
         else:
             raise ValueError(f"no lowering for the backend '{flavour.backend}'")
     return Lowered(program, report)

@@ -47,7 +47,15 @@ def preload_executorch() -> None:
     with ``executorch.runtime``.
     """
     lib = check_executorch() / "lib"
-    for name in ("", "_threadpool", "_kernels_optimized", "_backend_xnnpack", "_etdump"):
+    for name in (
+        "",
+        "_threadpool",
+        "_kernels_optimized",
+        "_backend_xnnpack",
+        "_backend_vulkan",
+        "_backend_qnn",
+        "_etdump",
+    ):
         path = lib / f"libexecutorch{name}.so"
         if path.exists():
             ctypes.CDLL(str(path))

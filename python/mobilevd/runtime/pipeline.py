@@ -24,6 +24,7 @@ __all__ = [
     "Pipeline",
     "UsageError",
     "capture_executorch_log",
+    "load_backend_library",
     "load_image",
     "noise",
     "ops_library",
@@ -67,6 +68,9 @@ class Pipeline:
         Keep the stages in memory between clips instead of loading each when its turn comes.
     max_memory_mb
         Refuse a bundle whose estimated peak is above this; 0 for no limit.
+    backend_libs
+        Shared libraries that register further ExecuTorch backends (a Vulkan or QNN runtime), which
+        the whole process then has.
 
     Raises
     ------
@@ -84,9 +88,12 @@ class Pipeline:
         verify: bool = True,
         keep_loaded: bool = False,
         max_memory_mb: int = 0,
+        backend_libs: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         _check_range("threads", threads, 0, 1024)
         _check_range("max_memory_mb", max_memory_mb, 0, 2**30)
+        for library in backend_libs:
+            load_backend_library(library)
         self._native = _runtime.Pipeline(
             os.fspath(bundle), threads, verify, keep_loaded, max_memory_mb
         )
@@ -142,6 +149,19 @@ def capture_executorch_log(echo: bool = False) -> None:
     For programs, as the command line does; a library should leave the log alone.
     """
     _runtime.capture_executorch_log(echo)
+
+
+def load_backend_library(library: str | os.PathLike[str]) -> None:
+    """Load a shared library that registers further ExecuTorch backends into this process.
+
+    Before programs that need them; twice is as good as once.
+
+    Raises
+    ------
+    Error
+        It cannot be loaded, is made for another ExecuTorch, or registers nothing further.
+    """
+    _runtime.load_backend_library(os.fspath(library))
 
 
 def noise(seed: int, stream: int, shape: Sequence[int]) -> NDArray[np.float32]:

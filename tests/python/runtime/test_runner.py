@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from mobilevd import __version__
-from mobilevd.runtime import ops_library, runner_path
+from mobilevd.runtime import runner_path
 
 
 def test_version_help_and_ops(runner):
@@ -97,12 +97,3 @@ def test_a_signal_cancels_cleanly(bundle, photo, tmp_path, number):
     assert process.wait(60) == 130
     assert rest.splitlines()[-1] == "mobilevd_runner: cancelled"
     assert os.listdir(tmp_path) == []
-
-
-def test_backend_library_that_is_none(runner):
-    missing = runner("--backend-lib", "/no/lib.so", "--list-ops")
-    assert missing.returncode == 1
-    assert "cannot load backend library /no/lib.so" in missing.stderr
-    useless = runner("--backend-lib", ops_library(), "--list-ops")
-    assert useless.returncode == 1
-    assert "registers no further ExecuTorch backend" in useless.stderr

@@ -12,9 +12,17 @@ from collections.abc import Callable
 from torch import nn
 
 from ...models.unet import UNet
-from .attention import fuse_temporal_attention, write_out_spatial_attention
+from .attention import (
+    chunk_spatial_attention,
+    fold_scales,
+    fuse_temporal_attention,
+    write_out_spatial_attention,
+    write_out_temporal_attention,
+)
 from .constants import fold_blends, fold_frame_positions, keep_the_mean
-from .feed_forward import split_feed_forwards
+from .feed_forward import part_feed_forwards, split_feed_forwards
+from .frames import part_group_norms, stack_frames
+from .one_clip import drop_the_batch, join_res_blocks, merge_token_attention
 
 # By backend, in the order they are applied.
 UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
@@ -25,11 +33,32 @@ UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
         fold_frame_positions,
         fold_blends,
     ),
+    "vulkan": (
+        write_out_temporal_attention,
+        chunk_spatial_attention,
+        fold_scales,
+        split_feed_forwards,
+        part_feed_forwards,
+        fold_frame_positions,
+        merge_token_attention,
+        drop_the_batch,
+        stack_frames,
+        join_res_blocks,
+        part_group_norms,
+    ),
 }
 
 # Of the VAE's encoder and decoder; TAESD's has nothing to rewrite for XNNPACK.
 VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
     "xnnpack": (write_out_spatial_attention, fold_blends, keep_the_mean),
+    "vulkan": (
+        chunk_spatial_attention,
+        fold_scales,
+        fold_blends,
+        keep_the_mean,
+        stack_frames,
+        part_group_norms,
+    ),
 }
 
 
@@ -38,7 +67,7 @@ def prepare(unet: UNet, backend: str) -> UNet:
     from ...compress.cross_attention import collapse_cross_attention
     from ...compress.funnels import merge_funnels
 
-    unet = copy.deepcopy(unet)
+    unet = _copy(unet)
     if unet.config.unmerged_funnels:
         unet = merge_funnels(unet)
     if not unet.config.collapsed_cross_attention:
@@ -50,7 +79,13 @@ def prepare(unet: UNet, backend: str) -> UNet:
 
 def prepare_vae(network: nn.Module, backend: str) -> nn.Module:
     """A copy of an encoder or decoder with the rewrites."""
-    network = copy.deepcopy(network)
+    network = _copy(network)
     for rewrite in VAE_REWRITES[backend]:
         rewrite(network)
     return network.eval()
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """Modules anew, parameters and buffers shared: rewrites replace, they never write into."""
+    kept = [*network.parameters(), *network.buffers()]
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in kept})
