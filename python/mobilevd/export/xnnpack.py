@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .report import StageReport, report_stage
+from .report import StageReport, explained, report_stage
 from .stages import Stage
 
 
@@ -16,7 +16,7 @@ def lower_xnnpack(stage: Stage) -> tuple[bytes, StageReport]:
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     edge = to_edge_transform_and_lower(
         exported,
-        partitioner=[XnnpackPartitioner()],
+        partitioner=[explained(XnnpackPartitioner())],
         compile_config=EdgeCompileConfig(_check_ir_validity=False),
     )
     graph = edge.exported_program().graph_module
