@@ -34,9 +34,7 @@ def _shares(stages: Stages) -> Plot:
 
     def draw(axes: Any) -> None:
         rest = [100 - share for share in shares]
-        stacked_bars(
-            axes, labels, [("delegated", DELEGATED, shares), ("on the CPU", ON_CPU, rest)]
-        )
+        stacked_bars(axes, labels, [("delegated", DELEGATED, shares), ("on the CPU", ON_CPU, rest)])
         axes.set(xlim=(0, 100), xlabel="%")
 
     caption = "Share of each stage that the backend runs, by number of ops and by FLOPs."

@@ -31,9 +31,9 @@ def node_flops(node: Node) -> int:
 def _is_composite(packet: Any) -> bool:
     """linear, conv2d, matmul ...: kept whole for a delegate, counted by what they are made of."""
     name = str(packet._qualified_op_name)
-    return torch._C._dispatch_has_kernel(
-        name
-    ) and torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd")
+    return torch._C._dispatch_has_kernel(name) and torch._C._dispatch_has_kernel_for_dispatch_key(
+        name, "CompositeImplicitAutograd"
+    )
 
 
 def _by_decomposition(packet: Any, args: Any, kwargs: Any) -> int:

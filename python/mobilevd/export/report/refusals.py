@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.fx import Node
@@ -15,26 +15,31 @@ from .graph import op_name
 # Travels in the node's meta through to_executorch's passes.
 KEY = "mobilevd_refusal"
 
-P = TypeVar("P")
 # (partitioner, exported program before partitioning) -> node -> reason
 Explainer = Callable[[Any, torch.export.ExportedProgram], Callable[[Node], str]]
 
 
-def explained(partitioner: P) -> P:
-    """The same partitioner, which also writes into every node that it leaves why it does."""
-    backend = partitioner.delegation_spec.backend_id  # type: ignore[attr-defined]
+@contextmanager
+def explaining(partitioner: type) -> Iterator[None]:
+    """Inside, partitioners of this class also write into every node that they leave why they do.
+
+    By the class, since some backends make their partitioner themselves.
+    """
     decide = partitioner.partition  # type: ignore[attr-defined]
 
-    def partition(program: torch.export.ExportedProgram) -> Any:
-        result = decide(program)
-        reason = EXPLAINERS[backend](partitioner, program)
+    def partition(self: Any, program: torch.export.ExportedProgram) -> Any:
+        result = decide(self, program)
+        reason = EXPLAINERS[self.delegation_spec.backend_id](self, program)
         for node in program.graph.nodes:
             if node.op == "call_function" and "delegation_tag" not in node.meta:
                 node.meta[KEY] = reason(node)
         return result
 
     partitioner.partition = partition  # type: ignore[attr-defined]
-    return partitioner
+    try:
+        yield
+    finally:
+        partitioner.partition = decide  # type: ignore[attr-defined]
 
 
 def _xnnpack(partitioner: Any, program: torch.export.ExportedProgram) -> Callable[[Node], str]:

@@ -64,11 +64,9 @@ class StageReport:
 
 
 def _reason(node: Node) -> str:
-    if op_name(node).startswith("mobilevd.") or "mobilevd::" in str(
-        getattr(node.target, "_schema", "")
-    ):
+    if str(getattr(node.target, "namespace", "")) == "mobilevd":
         return "our fused kernel"
-    return node.meta.get(KEY) or "put there by ExecuTorch after partitioning"
+    return node.meta.get(KEY) or "not taken by the partitioner, or put there after it"
 
 
 def _cpu_ops(nodes: Sequence[Node]) -> list[dict[str, Any]]:
@@ -92,7 +90,7 @@ def report_stage(
 ) -> StageReport:
     """``graph``: the edge graph after partitioning; ``program``: ExecuTorch's flatbuffer object.
 
-    Reasons are those that an ``explained`` partitioner left in the nodes. ``stored_float``: what
+    Reasons are those that a partitioner left in the nodes under ``explaining``. ``stored_float``: what
     the backend stores float32 weights as, where that is not what the graph says.
     """
     plan = program.execution_plan[0]
