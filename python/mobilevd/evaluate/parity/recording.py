@@ -1,4 +1,4 @@
-"""What the stages of a model, and the blocks of its UNet, see in a real run, and what they answer."""
+"""What the stages of a model and the blocks of its UNet see in a real run, and what they answer."""
 
 from __future__ import annotations
 

@@ -12,12 +12,13 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from ...compress import flops as _formulas  # noqa: F401  (registers those of our ops)
+from .graph import torch_op
 
 
 def node_flops(node: Node) -> int:
     """2 x multiply-adds; 0 for norms, activations and copies."""
-    op: Any = getattr(node.target, "_op", node.target)  # an edge op wraps torch's
-    if not isinstance(op, torch._ops.OpOverload):
+    op = torch_op(node)
+    if op is None:
         return 0
     packet = op.overloadpacket
     args, kwargs = map_arg((node.args, node.kwargs), lambda n: n.meta.get("val"))

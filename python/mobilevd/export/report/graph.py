@@ -21,6 +21,14 @@ def op_name(node: Node) -> str:
     return getattr(node.target, "__name__", str(node.target))
 
 
+def torch_op(node: Node) -> torch._ops.OpOverload | None:
+    """torch's own operator, which an edge op wraps; None for what is no operator."""
+    target: Any = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        target = getattr(target, "_op", None)
+    return target if isinstance(target, torch._ops.OpOverload) else None
+
+
 def is_delegate_call(node: Node) -> bool:
     return node.op == "call_function" and op_name(node) == "executorch_call_delegate"
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from .graph import op_name
+from .graph import op_name, torch_op
 
 # Travels in the node's meta through to_executorch's passes.
 KEY = "mobilevd_refusal"
@@ -153,6 +153,5 @@ EXPLAINERS: dict[str, Explainer] = {
 
 def plain_name(node: Node) -> str:
     """The op without its dialect and overload: native_group_norm."""
-    op = getattr(node.target, "_op", node.target)
-    packet = getattr(op, "overloadpacket", None)
-    return packet.__name__ if packet is not None else op_name(node)
+    op = torch_op(node)
+    return op_name(node) if op is None else op.overloadpacket.__name__

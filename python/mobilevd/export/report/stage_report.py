@@ -90,8 +90,8 @@ def report_stage(
 ) -> StageReport:
     """``graph``: the edge graph after partitioning; ``program``: ExecuTorch's flatbuffer object.
 
-    Reasons are those that a partitioner left in the nodes under ``explaining``. ``stored_float``: what
-    the backend stores float32 weights as, where that is not what the graph says.
+    Reasons are those that a partitioner left in the nodes under ``explaining``. ``stored_float``:
+    what the backend stores float32 weights as, where that is not what the graph says.
     """
     plan = program.execution_plan[0]
     parts = delegates(graph)
