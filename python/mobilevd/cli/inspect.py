@@ -115,7 +115,10 @@ def _print(manifest: dict[str, Any]) -> None:
             table(
                 f"{name}: left on the CPU",
                 ["op", "ops", "module", "why"],
-                [[op["op"], op["count"], op["module"], op["reason"]] for op in stage["cpu_ops"]],
+                [
+                    [op["op"], op["count"], op["module"] or "the stage itself", op["reason"]]
+                    for op in stage["cpu_ops"]
+                ],
             )
         if stage.get("parity"):
             _print_parity(name, stage["parity"])
@@ -127,10 +130,10 @@ def _print(manifest: dict[str, Any]) -> None:
             "CPU ops",
             "delegated, by ops",
             "by FLOPs",
-            "GFLOPs",
-            "borders MB",
-            "weights MB",
-            "arena MB",
+            "FLOPs",
+            "across borders",
+            "weights",
+            "arena",
         ],
         [_row(name, stage) for name, stage in stages.items()],
     )
@@ -141,7 +144,7 @@ def _print(manifest: dict[str, Any]) -> None:
         for (op, reason), n in counts.most_common():
             print(f"{name}: {n} x {op}: {reason}")
     if any("delegated_share_flops" not in stage for stage in stages.values()):
-        print("-: not recorded by the mobilevd that exported this; export it again to have it")
+        print("–: not recorded by the mobilevd that exported this; export it again to have it")
 
 
 def _print_parity(name: str, rows: list[dict[str, Any]]) -> None:
@@ -163,26 +166,19 @@ def _print_parity(name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _row(name: str, stage: dict[str, Any]) -> list[str]:
-    def number(key: str, unit: float = 1e6, digits: int = 1) -> str:
-        return f"{stage[key] / unit:.{digits}f}" if key in stage else "-"
-
-    def share(key: str) -> str:
-        if key not in stage:
-            return "-"
-        # Nearly all is not all.
-        return f"{min(stage[key], 0.999) if stage[key] < 1 else 1:.1%}"
+    from ..export.page.units import count, share, size
 
     weights = stage.get("weights_by_dtype", {})
-    flops = stage.get("delegated_flops", 0) + stage.get("cpu_flops", 0)
+    flops = stage["delegated_flops"] + stage["cpu_flops"] if "cpu_flops" in stage else None
     return [
         name,
-        str(stage.get("partitions", "-")),
-        str(sum(op["count"] for op in stage["cpu_ops"])) if "cpu_ops" in stage else "-",
-        share("delegated_share_ops"),
-        share("delegated_share_flops"),
-        f"{flops / 1e9:.3f}" if "cpu_flops" in stage else "-",
-        number("border_bytes"),
-        ", ".join(f"{n / 1e6:.2f} {dtype}" for dtype, n in weights.items())
-        or number("weight_bytes", digits=2),
-        number("arena_bytes"),
+        str(stage.get("partitions", "–")),
+        str(sum(op["count"] for op in stage["cpu_ops"])) if "cpu_ops" in stage else "–",
+        share(stage.get("delegated_share_ops")),
+        share(stage.get("delegated_share_flops")),
+        count(flops),
+        size(stage.get("border_bytes")),
+        ", ".join(f"{size(n)} {dtype}" for dtype, n in weights.items())
+        or size(stage.get("weight_bytes")),
+        size(stage.get("arena_bytes")),
     ]

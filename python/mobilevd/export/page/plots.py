@@ -84,14 +84,17 @@ def _memory(stages: Stages) -> Plot:
 
 
 def _many(stage: Mapping[str, Any]) -> bool:
-    return len(stage.get("delegates", ())) > 1
+    return len(stage.get("delegates", ())) > 3
 
 
 def _partitions(name: str, delegates: Sequence[Mapping[str, int]]) -> Plot:
     def draw(axes: Any) -> None:
         ops = [d["ops"] for d in delegates]
         axes.bar(range(len(ops)), ops, width=1.0, color=DELEGATED)
-        axes.set(xlabel="partition, in order of execution", ylabel="ops", xlim=(-0.5, len(ops)))
+        axes.set(
+            xlabel="partition, in order of execution", ylabel="ops", xlim=(-0.5, len(ops) - 0.5)
+        )
+        axes.locator_params(integer=True)
         axes.grid(axis="y", alpha=0.6)
         axes.set_axisbelow(True)
 
@@ -102,10 +105,9 @@ def _partitions(name: str, delegates: Sequence[Mapping[str, int]]) -> Plot:
 def _parity(name: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
     def draw(axes: Any) -> None:
         for row, entry in enumerate(rows):
-            over = entry["relative_l2"] > entry["limit"]
-            axes.plot(
-                max(entry["relative_l2"], 1e-9), row, "o", ms=4, color=ALERT if over else DELEGATED
-            )
+            error = entry["relative_l2"]  # none where there are NaNs: off the scale
+            place = 1.0 if error is None else max(error, 1e-9)
+            axes.plot(place, row, "o", ms=4, color=DELEGATED if entry["ok"] else ALERT)
         axes.axvline(rows[0]["limit"], color=ALERT, linewidth=1.0, linestyle="--")
         axes.set_yticks(range(len(rows)), [entry["block"] for entry in rows])
         axes.set(xscale="log", xlabel="relative L2 error against eager; dashed: the limit")
