@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from ...export.lowering import quiet_exporter
+
 # Backend -> (what ExecuTorch calls it, the runtime it needs).
 RUNTIMES = {
     "xnnpack": ("XnnpackBackend", "ExecuTorch's wheel has it: install executorch again"),
@@ -23,7 +25,9 @@ def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
     from ... import runtime
     from ..._runtime import load_backend_library, registered_backends
 
-    runtime.capture_executorch_log()
+    with quiet_exporter():
+        import executorch.runtime  # noqa: F401
+    runtime.capture_executorch_log()  # after the import, which takes the log for itself
     for library in libraries:
         load_backend_library(str(library))
     torch.ops.load_library(str(runtime.ops_library()))
