@@ -29,8 +29,11 @@ def inspect(
     image: Annotated[
         Path | None, typer.Option(help="Picture for --parity. Default: a photograph.")
     ] = None,
+    block: Annotated[
+        list[str] | None, typer.Option(help="Only this part of the UNet; repeatable. Default: all.")
+    ] = None,
     max_relative_l2: Annotated[
-        float | None, typer.Option(help="Fail above this. Default: by precision, 1e-3 for fp32.")
+        float | None, typer.Option(help="Fail above this. Default: by precision, 5e-4 for fp32.")
     ] = None,
     backend_lib: Annotated[
         list[Path] | None,
@@ -48,6 +51,7 @@ def inspect(
     only_parity = {
         "--model": model,
         "--image": image,
+        "--block": block or None,
         "--max-relative-l2": max_relative_l2,
         "--backend-lib": backend_lib or None,
     }
@@ -61,7 +65,10 @@ def inspect(
     manifest = read_bundle(bundle)
     over = None
     if parity:
-        over = _measure(bundle, manifest, model, image, max_relative_l2, backend_lib or [])
+        from ..evaluate.parity.programs import prepare_runtime
+
+        prepare_runtime(manifest["backend"], backend_lib or [])
+        over = _measure(bundle, manifest, model, image, max_relative_l2, block or [])
     _print(manifest)
     write_json(json, manifest)
     if html is not None:
@@ -78,34 +85,26 @@ def _measure(
     model: str | None,
     image: Path | None,
     limit: float | None,
-    libraries: list[Path],
+    blocks: list[str],
 ) -> str | None:
     """Puts ``parity`` into the stages; the line about the first block over the limit."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     from ..evaluate.parity import first_over, measure_parity
-    from ..evaluate.parity.programs import prepare_runtime
 
     loaded = model_of(model or manifest["preset"])
     if image is None:
         from ..training.data.photographs import HELD_OUT, package_file
 
         image = package_file(*HELD_OUT[0])
-    picture = Image.open(image).convert("RGB")
-    picture = _cropped(picture, loaded.preset.width, loaded.preset.height)
-    prepare_runtime(manifest["backend"], libraries)
+    # The largest centred part of the clip's aspect ratio, as the runtime takes it.
+    size = (loaded.preset.width, loaded.preset.height)
+    picture = ImageOps.fit(Image.open(image).convert("RGB"), size, Image.Resampling.BICUBIC)
     with progress_bar("parity") as report:
-        rows = measure_parity(bundle, manifest, loaded, picture, limit, report)
+        rows = measure_parity(bundle, manifest, loaded, picture, limit, blocks, report)
     for name, entries in rows.items():
         manifest["stages"][name]["parity"] = entries
     return first_over(rows)
-
-
-def _cropped(picture: Any, width: int, height: int) -> Any:
-    """The largest centred part of the clip's aspect ratio, as the runtime takes it."""
-    from PIL import Image, ImageOps
-
-    return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
 
 
 def _print(manifest: dict[str, Any]) -> None:
