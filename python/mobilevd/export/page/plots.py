@@ -19,7 +19,8 @@ def plots(stages: Stages) -> list[Plot]:
     if all("weights_by_dtype" in s for s in stages.values()):
         drawn.append(_memory(stages))
     drawn += [_partitions(n, s["delegates"]) for n, s in stages.items() if _many(s)]
-    drawn += [_parity(name, s["parity"]) for name, s in stages.items() if s.get("parity")]
+    if any(s.get("parity") for s in stages.values()):
+        drawn.append(_parity(stages))
     return drawn
 
 
@@ -62,7 +63,9 @@ def _kinds(stages: Stages) -> list[Plot]:
 
 
 def _memory(stages: Stages) -> Plot:
-    dtypes = sorted({d for s in stages.values() for d in s["weights_by_dtype"]})
+    totals = sum((Counter(s["weights_by_dtype"]) for s in stages.values()), Counter())
+    # A handful of bytes of some type is in the table; here it would only be in the legend.
+    dtypes = [d for d, n in totals.most_common() if n > 0.001 * totals.total()]
     colours = (DELEGATED, ALERT, OTHER)
     # What is rarest shares the last colour.
     series = [
@@ -102,17 +105,22 @@ def _partitions(name: str, delegates: Sequence[Mapping[str, int]]) -> Plot:
     return plot(f"Partitions of {name}", caption, 2.1, draw)
 
 
-def _parity(name: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
+def _parity(stages: Stages) -> Plot:
+    rows = [(name, row) for name, s in stages.items() for row in s.get("parity", ())]
+    labels = [name if row["block"] == "whole stage" else row["block"] for name, row in rows]
+
     def draw(axes: Any) -> None:
-        for row, entry in enumerate(rows):
-            error = entry["relative_l2"]  # none where there are NaNs: off the scale
+        for y, (_, row) in enumerate(rows):
+            error = row["relative_l2"]  # none where there are NaNs: off the scale
             place = 1.0 if error is None else max(error, 1e-9)
-            axes.plot(place, row, "o", ms=4, color=DELEGATED if entry["ok"] else ALERT)
-        axes.axvline(rows[0]["limit"], color=ALERT, linewidth=1.0, linestyle="--")
-        axes.set_yticks(range(len(rows)), [entry["block"] for entry in rows])
-        axes.set(xscale="log", xlabel="relative L2 error against eager; dashed: the limit")
-        axes.invert_yaxis()
+            axes.plot(place, y, "o", ms=4, color=DELEGATED if row["ok"] else ALERT)
+        axes.axvline(rows[0][1]["limit"], color=ALERT, linewidth=1.0, linestyle="--")
+        axes.set_yticks(range(len(rows)), labels)
+        axes.set(xscale="log", xlabel="relative L2 error", ylim=(len(rows) - 0.5, -0.5))
         axes.grid(alpha=0.4)
 
-    caption = "Error of each block on the inputs of a real run, in order of execution."
-    return plot(f"Parity of {name}", caption, 0.9 + 0.19 * len(rows), draw)
+    caption = (
+        "Error of the stages, and of each block of the UNet, on the inputs of a real run, in order "
+        "of execution. Dashed: the limit."
+    )
+    return plot("Parity", caption, 0.6 + 0.17 * len(rows), draw)
