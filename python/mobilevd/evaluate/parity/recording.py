@@ -95,7 +95,7 @@ def record_stages(
         "vae_encoder": model.vae.encoder,
         "vae_decoder": model.vae.decoder,
     }
-    unet.forward_sinusoids = evaluate_and_keep  # type: ignore[method-assign]
+    unet.forward_sinusoids = evaluate_and_keep  # type: ignore[method-assign, assignment]
     try:
         with _hooked(networks, keep):
             generate(model, picture, noise, augmentation, renoise=lambda step: again)

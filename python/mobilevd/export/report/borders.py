@@ -73,5 +73,5 @@ def _maker(tensor: Node, parts: Sequence[Delegate]) -> str:
     for delegate in parts:
         if delegate.call is call:
             (results,) = delegate.program.graph_module.graph.output_node().args
-            return op_name(results[index])  # type: ignore[index, arg-type]
+            return op_name(results[index])
     return op_name(call)  # type: ignore[arg-type]
