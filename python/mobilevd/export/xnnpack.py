@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .report import StageReport, explaining, report_stage
+from .report import StageReport, report_stage
 from .stages import Stage
 
 
@@ -14,12 +14,11 @@ def lower_xnnpack(stage: Stage) -> tuple[bytes, StageReport]:
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     exported = torch.export.export(stage.module, stage.example(), strict=False)
-    with explaining(XnnpackPartitioner):
-        edge = to_edge_transform_and_lower(
-            exported,
-            partitioner=[XnnpackPartitioner()],
-            compile_config=EdgeCompileConfig(_check_ir_validity=False),
-        )
+    edge = to_edge_transform_and_lower(
+        exported,
+        partitioner=[XnnpackPartitioner()],
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    )
     graph = edge.exported_program().graph_module
     program = edge.to_executorch()
     return program.buffer, report_stage(stage, graph, program.executorch_program)

@@ -87,24 +87,42 @@ def test_a_weight_that_two_delegates_share_counts_once(mixed):
     assert report.weight_bytes == expected
 
 
-def test_weights_as_the_backend_stores_them(mixed):
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+def lowered_by(module, shape, partitioner):
+    """As ``lower`` does, without a flavour of ours and without asking why."""
     from executorch.exir import to_edge_transform_and_lower
 
-    module = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)).eval()
-    stage = stage_of(module, (2, 8), out=(2, 8))
+    stage = stage_of(module, shape, out=shape)
     with quiet_exporter():
         edge = to_edge_transform_and_lower(
-            torch.export.export(module, stage.example()), partitioner=[XnnpackPartitioner()]
+            torch.export.export(module, stage.example()), partitioner=[partitioner]
         )
         graph, program = edge.exported_program().graph_module, edge.to_executorch()
-    report = report_stage(stage, graph, program.executorch_program, stored_float=torch.float16)
-    # What the delegate has is halved, what the CPU has stays.
-    assert report.weights_by_dtype == {"float16": 2 * (64 + 8), "float32": 4 * 16}
-    # Nobody asked this partitioner why.
+    return report_stage(stage, graph, program.executorch_program), program.buffer
+
+
+@pytest.mark.parametrize(("halved", "stored"), [(True, "float16"), (False, "float32")])
+def test_weights_as_vulkan_stores_them(halved, stored):
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    wide = nn.Linear(64, 64).eval()
+    report, program = lowered_by(wide, (2, 64), VulkanPartitioner({"force_fp16": halved}))
+    size = (64 * 64 + 64) * (2 if halved else 4)
+    assert report.weights_by_dtype == {stored: size}
+    assert (
+        size < report.delegates[0]["bytes"] < 1.3 * size + 2000
+    )  # it is so in the delegate's data
+    assert len(program) > size
+
+
+def test_nobody_asked_the_partitioner():
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    module = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)).eval()
+    report, _ = lowered_by(module, (2, 8), XnnpackPartitioner())
     assert {op["reason"] for op in report.cpu_ops} == {
         "not taken by the partitioner, or put there after it"
     }
+    assert report.weight_bytes == 4 * (64 + 8 + 16)
 
 
 def test_reasons_are_the_partitioners_own():
@@ -149,8 +167,8 @@ def test_vulkan_says_why():
     with quiet_exporter():
         exported = torch.export.export(OnVulkan().eval(), (torch.randn(2, 4, 8, 8),))
         program = to_edge(exported).exported_program()
-        with explaining(VulkanPartitioner):
-            VulkanPartitioner({}).partition(program)
+        with explaining():
+            VulkanPartitioner({})(program)
     reasons = {
         refusals.plain_name(node): node.meta.get(refusals.KEY)
         for node in program.graph.nodes
@@ -160,7 +178,7 @@ def test_vulkan_says_why():
         "convolution": "Vulkan refuses it: op args not supported",  # batch 2
         "cumsum": "Vulkan has no cumsum",
     }
-    assert VulkanPartitioner.partition.__module__.startswith("executorch.")  # as it was
+    assert VulkanPartitioner.__call__.__module__.startswith("executorch.")  # as it was
 
 
 def test_qnn_says_why(monkeypatch):

@@ -69,6 +69,7 @@ class Delegate:
     call: Node
     program: torch.export.ExportedProgram  # what was handed over
     blob_bytes: int  # what came back: the delegate's data and the weights that go with it
+    stored_float: torch.dtype  # what the backend made of float32 weights
 
     def nodes(self) -> Iterator[Node]:
         for node in self.program.graph_module.graph.nodes:
@@ -85,5 +86,11 @@ def delegates(graph: GraphModule) -> list[Delegate]:
             blob = len(lowered.processed_bytes)
             if lowered.named_data_store_output is not None:
                 blob += sum(len(b) for b in lowered.named_data_store_output.buffers)
-            found.append(Delegate(node, lowered.original_module, blob))
+            found.append(Delegate(node, lowered.original_module, blob, _stored_float(lowered)))
     return found
+
+
+def _stored_float(lowered: Any) -> torch.dtype:
+    """Vulkan is told to halve them; HTP has no float32 at all."""
+    halved = any(s.key == "force_fp16" and any(s.value) for s in lowered.compile_specs)
+    return torch.float16 if halved or lowered.backend_id == "QnnBackend" else torch.float32

@@ -20,26 +20,31 @@ Explainer = Callable[[Any, torch.export.ExportedProgram], Callable[[Node], str]]
 
 
 @contextmanager
-def explaining(partitioner: type) -> Iterator[None]:
-    """Inside, partitioners of this class also write into every node that they leave why they do.
+def explaining() -> Iterator[None]:
+    """Inside, every ExecuTorch partitioner also writes into the nodes that it leaves why it does.
 
-    By the class, since some backends make their partitioner themselves.
+    By the call that all of them inherit, since some backends make their partitioner themselves.
     """
-    decide = partitioner.partition  # type: ignore[attr-defined]
+    from executorch.exir.backend.partitioner import Partitioner
 
-    def partition(self: Any, program: torch.export.ExportedProgram) -> Any:
+    decide = Partitioner.__call__
+
+    def call(self: Any, program: torch.export.ExportedProgram) -> Any:
         result = decide(self, program)
-        reason = EXPLAINERS[self.delegation_spec.backend_id](self, program)
-        for node in program.graph.nodes:
-            if node.op == "call_function" and "delegation_tag" not in node.meta:
-                node.meta[KEY] = reason(node)
+        spec = getattr(self, "delegation_spec", None)
+        explainer = EXPLAINERS.get(getattr(spec, "backend_id", ""))
+        if explainer is not None:
+            reason = explainer(self, program)
+            for node in program.graph.nodes:
+                if node.op == "call_function" and "delegation_tag" not in node.meta:
+                    node.meta[KEY] = reason(node)
         return result
 
-    partitioner.partition = partition  # type: ignore[attr-defined]
+    Partitioner.__call__ = call  # type: ignore[method-assign]
     try:
         yield
     finally:
-        partitioner.partition = decide  # type: ignore[attr-defined]
+        Partitioner.__call__ = decide  # type: ignore[method-assign]
 
 
 def _xnnpack(partitioner: Any, program: torch.export.ExportedProgram) -> Callable[[Node], str]:

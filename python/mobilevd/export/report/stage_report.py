@@ -81,23 +81,16 @@ def _cpu_ops(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     ]
 
 
-def report_stage(
-    stage: Stage,
-    graph: torch.fx.GraphModule,
-    program: Any,
-    *,
-    stored_float: torch.dtype | None = None,
-) -> StageReport:
+def report_stage(stage: Stage, graph: torch.fx.GraphModule, program: Any) -> StageReport:
     """``graph``: the edge graph after partitioning; ``program``: ExecuTorch's flatbuffer object.
 
-    Reasons are those that a partitioner left in the nodes under ``explaining``. ``stored_float``:
-    what the backend stores float32 weights as, where that is not what the graph says.
+    Reasons are those that partitioners left in the nodes under ``explaining``.
     """
     plan = program.execution_plan[0]
     parts = delegates(graph)
     flops = [total_flops(part.nodes()) for part in parts]
     crossing = crossings(graph, len(stage.inputs))
-    weights = weights_by_dtype(graph, len(stage.inputs), stored_float)
+    weights = weights_by_dtype(graph, len(stage.inputs))
     ops = [sum(1 for _ in part.nodes()) for part in parts]
     return StageReport(
         partitions=len(parts),

@@ -10,13 +10,11 @@ from torch.fx import GraphModule, Node
 from .graph import delegates, nbytes
 
 
-def weights_by_dtype(
-    graph: GraphModule, inputs: int, stored_float: torch.dtype | None = None
-) -> dict[str, int]:
+def weights_by_dtype(graph: GraphModule, inputs: int) -> dict[str, int]:
     """Bytes by dtype, each constant once, in delegates and beside them.
 
-    ``inputs``: how many of the last placeholders are the stage's inputs. ``stored_float``: what the
-    backend turns float32 constants into when it compiles them (fp16 flavours), None for nothing.
+    ``inputs``: how many of the last placeholders are the stage's inputs. Padding, and what a
+    backend's compiler makes of weights beyond their type, is not in it (``Delegate.blob_bytes``).
     """
     found: dict[tuple[str, str], tuple[torch.dtype, int]] = {}
     placeholders = [n for n in graph.graph.nodes if n.op == "placeholder"]
@@ -32,15 +30,15 @@ def weights_by_dtype(
         }
         for node in delegate.program.graph_module.graph.nodes:
             if node.op == "placeholder" and node.name in names and node.users:
-                found["delegate", names[node.name]] = _stored(node, stored_float)
+                found["delegate", names[node.name]] = _stored(node, delegate.stored_float)
     totals: Counter[str] = Counter()
     for dtype, size in found.values():
         totals[str(dtype).removeprefix("torch.")] += size
     return dict(sorted(totals.items()))
 
 
-def _stored(node: Node, stored_float: torch.dtype | None) -> tuple[torch.dtype, int]:
+def _stored(node: Node, stored_float: torch.dtype) -> tuple[torch.dtype, int]:
     value = node.meta["val"]
-    if stored_float is None or value.dtype != torch.float32:
+    if value.dtype != torch.float32:
         return value.dtype, nbytes(value)
     return stored_float, value.numel() * stored_float.itemsize
