@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS
-from . import compress, flops, models  # noqa: F401  (registers their commands)
+from . import compress, flops, inspect, models  # noqa: F401  (registers their commands)
 from .arguments import BackendLibs, Json
 from .device import device
 from .main import app
@@ -123,50 +123,6 @@ def encode(
     if contact_sheet:
         picture = _picture(image, clip) if image else clip[0]
         write_contact_sheet(contact_sheet, picture, clip)
-
-
-@app.command(epilog="Example: mobilevd inspect bundles/mini --json report.json")
-def inspect(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")], json: Json = None
-) -> None:
-    """What became of each stage: partitions, ops left on the CPU, weights, arenas."""
-    from ..export.bundle import read_bundle
-    from .output import table
-
-    manifest = read_bundle(bundle)
-    stages = manifest["stages"]
-    table(
-        f"{manifest['preset']} {manifest['backend']} {manifest['precision']}",
-        [
-            "stage",
-            "partitions",
-            "delegated ops",
-            "CPU ops",
-            "delegated share",
-            "weights MB",
-            "arena MB",
-        ],
-        [
-            [
-                name,
-                s["partitions"],
-                s["delegated_ops"],
-                sum(op["count"] for op in s["cpu_ops"]),
-                f"{s['delegated_share_ops']:.1%}",
-                f"{s['weight_bytes'] / 1e6:.1f}",
-                f"{s['arena_bytes'] / 1e6:.1f}",
-            ]
-            for name, s in stages.items()
-        ],
-    )
-    for name, stage in stages.items():
-        counts: dict[tuple[str, str], int] = {}
-        for op in stage["cpu_ops"]:
-            key = (op["op"], op["reason"])
-            counts[key] = counts.get(key, 0) + op["count"]
-        for (op, reason), n in sorted(counts.items(), key=lambda item: -item[1]):
-            print(f"{name}: {n} x {op}: {reason}")
-    write_json(json, manifest)
 
 
 @app.command(epilog="Example: mobilevd bench --kernel temporal_attention --json bench.json")

@@ -15,9 +15,9 @@ from ..presets import Preset
 from ..whole_files import whole_folder
 from .flavour import Flavour
 from .lowering import lower
+from .manifest import SCHEMA_VERSION, read_bundle
 from .stages import STAGES, make_stage
 
-SCHEMA_VERSION = 1
 DEFAULT_FLAVOUR = Flavour()
 
 
@@ -95,9 +95,6 @@ def export_bundle(
     return manifest
 
 
-_IDENTITY = ("preset", "backend", "precision", "shapes", "sampling")
-
-
 def _is_bundle_or_empty(folder: Path) -> bool:
     """Only files that a bundle lists may go with it."""
     names = {file.name for file in folder.iterdir()}
@@ -107,27 +104,3 @@ def _is_bundle_or_empty(folder: Path) -> bool:
         return names <= {"bundle.json", *read_bundle(folder)["files"]}
     except (OSError, ValueError):
         return False
-
-
-def read_bundle(folder: Path) -> dict[str, Any]:
-    """``bundle.json`` of a bundle folder; the C++ runtime checks the files' hashes on load."""
-    path = Path(folder) / "bundle.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder} has no bundle.json: not a bundle (make one: mobilevd export)"
-        )
-    try:
-        manifest = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): export it again") from None
-    if not isinstance(manifest, dict) or "schema_version" not in manifest:
-        raise ValueError(f"{path} does not describe a bundle: export it again")
-    if manifest["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema_version {manifest.get('schema_version')}, this mobilevd reads "
-            f"{SCHEMA_VERSION}: export it again"
-        )
-    missing = [key for key in (*_IDENTITY, "stages", "files") if key not in manifest]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: export it again")
-    return manifest

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from .flavour import Flavour
-from .report import StageReport
+from .report import StageReport, explaining
 from .stages import Stage
 
 
@@ -35,7 +35,7 @@ def quiet_exporter() -> Iterator[None]:
 
 def lower(stage: Stage, flavour: Flavour) -> Lowered:
     """The stage, made by ``make_stage`` for the same backend, as an ExecuTorch program."""
-    with quiet_exporter():
+    with quiet_exporter(), explaining():
         if flavour.backend == "xnnpack":
             from .xnnpack import lower_xnnpack
 

@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .. import __version__
+from .flavour import Flavour
+
+DEFAULT_FLAVOUR = Flavour()
 
 
 def cache_folder() -> Path:
@@ -18,7 +21,9 @@ def cache_folder() -> Path:
 
 
 def shipped_bundle(
-    preset: str, progress: Callable[[int, int, str], object] = lambda done, total, stage: None
+    preset: str,
+    progress: Callable[[int, int, str], object] = lambda done, total, stage: None,
+    flavour: Flavour = DEFAULT_FLAVOUR,
 ) -> Path:
     """Path of the exported bundle; made when missing, keyed by weights, exporter and versions."""
     package = Path(__file__).parents[1]
@@ -29,7 +34,8 @@ def shipped_bundle(
         sources += package.glob(f"{room}/**/*.py")
     for file in sorted(sources):
         key.update(file.read_bytes())
-    folder = cache_folder() / "bundles" / f"{preset}-{key.hexdigest()[:16]}"
+    name = "-".join([preset, *map(str, flavour.to_dict().values())])
+    folder = cache_folder() / "bundles" / f"{name}-{key.hexdigest()[:16]}"
     if not (folder / "bundle.json").is_file():
         from ..models.store import load_model
         from .bundle import export_bundle
@@ -39,6 +45,7 @@ def shipped_bundle(
         export_bundle(
             load_model(preset),
             folder,
+            flavour,
             progress=lambda stage: progress(STAGES.index(stage), len(STAGES), stage),
         )
     return folder

@@ -73,19 +73,6 @@ def test_flops_by_module(capsys, tmp_path):
         assert message in err
 
 
-def test_inspect(capsys, tmp_path, mini_bundle):
-    code, out, _ = run(capsys, "inspect", mini_bundle, "--json", tmp_path / "report.json")
-    assert code == 0
-    assert "XNNPACK has no GroupNorm" in out
-    stages = json.loads((tmp_path / "report.json").read_text())["stages"]
-    assert {"partitions", "cpu_ops", "delegated_share_ops", "weight_bytes", "arena_bytes"} <= set(
-        stages["unet"]
-    )
-    code, _, err = run(capsys, "inspect", tmp_path)
-    assert code == 1
-    assert "not a bundle" in err
-
-
 def test_compress_then_load(capsys, tmp_path):
     code, out, _ = run(capsys, "compress", "--model", "mini", "-o", tmp_path / "model")
     assert code == 0

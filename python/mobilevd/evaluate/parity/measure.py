@@ -1,0 +1,186 @@
+"""The figures of a bundle: every stage as the bundle has it, every block of the UNet on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from ...export.flavour import Flavour
+from ...export.lowering import lower
+from ...export.stages import STAGES, Stage, Tensor, make_stage
+from ...models.store import Model
+from .figures import compare, worst
+from .programs import run_program
+from .recording import Call, record_blocks, record_stages
+
+# Relative L2 that a sound flavour stays under, per block and per stage. fp32 leaves room for
+# ExecuTorch's GroupNorm (E[x^2] - E[x]^2) and for GELU's tanh form.
+LIMITS = {"fp32": 5e-4, "fp16": 1e-2, "16a8w": 5e-2, "8a8w": 2e-1}
+WHOLE = "whole stage"
+
+Progress = Callable[[int, int, str], object]
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def measure_parity(
+    bundle: Path,
+    manifest: Mapping[str, Any],
+    model: Model,
+    picture: Image.Image,
+    limit: float | None = None,
+    only: Sequence[str] = (),
+    progress: Progress = lambda done, total, what: None,
+) -> Rows:
+    """Stage -> rows of ``block``, ``reference``, ``limit``, ``ok`` and the figures of ``compare``.
+
+    A block is rewritten and lowered alone, in the bundle's flavour, and given what the model gives
+    it in a run with ``picture``. It is held against the model's own block; where a rewrite changed
+    what blocks pass to each other (``reference``: "rewritten"), against the rewritten one in eager.
+    The last row of a stage is the bundle's own program against the model. ``only``: blocks to look
+    at, by the beginning of their path; all if empty. Needs ``prepare_runtime``.
+
+    ValueError if the bundle is not of this model's preset, or no block has such a path.
+    """
+    _check_same(manifest, model)
+    flavour = _flavour(manifest)
+    limit = LIMITS[flavour.precision] if limit is None else limit
+    calls = record_stages(
+        model, picture, progress=lambda done, total: progress(done, total, "eager clip")
+    )
+    rows: Rows = {}
+    for name in STAGES:
+        stage = make_stage(model, name, flavour.backend)
+        entries = []
+        if name == "unet":
+            entries = _blocks(model, stage, calls[name], flavour, only, progress)
+        progress(1, 1, f"{name}: whole")
+        entries.append(_whole(bundle / manifest["stages"][name]["program"], stage, calls[name]))
+        rows[name] = [_judged(entry, limit) for entry in entries]
+    return rows
+
+
+def first_over(rows: Rows) -> str | None:
+    """One line about the first block, in the order of execution, that is over its limit."""
+    over = [(stage, row) for stage, entries in rows.items() for row in entries if not row["ok"]]
+    if not over:
+        return None
+    stage, row = over[0]
+    what = (
+        f"{row['non_finite']} values are NaN or infinite"
+        if row["non_finite"]
+        else f"relative L2 {row['relative_l2']:.2e}, limit {row['limit']:.0e}"
+    )
+    rest = f"; {len(over) - 1} more after it" if len(over) > 1 else ""
+    return f"parity: {stage}, {row['block']}: {what}{rest}"
+
+
+def _judged(entry: dict[str, Any], limit: float) -> dict[str, Any]:
+    ok = not entry["non_finite"] and entry["relative_l2"] <= limit
+    return {**entry, "limit": limit, "ok": ok}
+
+
+def _check_same(manifest: Mapping[str, Any], model: Model) -> None:
+    from ...export.bundle import describe
+
+    for key in ("preset", "shapes"):
+        have, want = manifest[key], describe(model.preset, Flavour())[key]
+        if have != want:
+            raise ValueError(
+                f"the bundle's {key} is {have}, the model's {want}: give the model that was "
+                "exported (--model)"
+            )
+
+
+def _flavour(manifest: Mapping[str, Any]) -> Flavour:
+    keys = ("backend", "precision", "soc", "texture_limit")
+    return Flavour(**{key: manifest[key] for key in keys if key in manifest})
+
+
+def _whole(program: Path, stage: Stage, calls: Sequence[Call]) -> dict[str, Any]:
+    """A decoder that goes frame by frame is given the first frames of the clip."""
+    first = stage.inputs[0].shape[0]
+    figures = []
+    for call in calls:
+        got = run_program(program, [x[:first] for x in call.tensors])
+        figures.append(compare(got, call.output[:first]))
+    return {"block": WHOLE, "reference": "eager", **worst(figures)}
+
+
+def _blocks(
+    model: Model,
+    stage: Stage,
+    calls: Sequence[Call],
+    flavour: Flavour,
+    only: Sequence[str],
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    rewritten = stage.module.get_submodule("unet")
+    eager = [record_blocks(model.unet, model.unet.forward_sinusoids, c.tensors) for c in calls]
+    prepared = [record_blocks(rewritten, stage.module, c.tensors) for c in calls]
+    paths = [path for path in prepared[0] if not only or _within(path, only)]
+    for prefix in only:
+        if not any(_within(path, [prefix]) for path in paths):
+            raise ValueError(f"no block {prefix} in the UNet; there are {', '.join(prepared[0])}")
+    entries = []
+    for i, path in enumerate(paths):
+        progress(i, len(paths), path)
+        pairs = [_pair(e.get(path), p[path]) for e, p in zip(eager, prepared, strict=True)]
+        alone = _block_stage(path, rewritten.get_submodule(path), [given for given, _, _ in pairs])
+        program = lower(alone, flavour).program
+        figures = [compare(run_program(program, g.tensors), want) for g, want, _ in pairs]
+        entries.append({"block": path, "reference": pairs[0][2], **worst(figures)})
+    return entries
+
+
+def _within(path: str, prefixes: Sequence[str]) -> bool:
+    return any(path == p or path.startswith(f"{p}.") for p in prefixes)
+
+
+def _pair(eager: Call | None, prepared: Call) -> tuple[Call, torch.Tensor, str]:
+    """What the lowered block is given, what it should answer, and who says so."""
+
+    def shapes(call: Call) -> list[torch.Size]:
+        return [t.shape for t in (*call.tensors, call.output)]
+
+    if eager is None or shapes(eager) != shapes(prepared):
+        return prepared, prepared.output, "rewritten"
+    return (
+        Call(_with_tensors(prepared.arguments, eager.tensors), eager.output),
+        eager.output,
+        "eager",
+    )
+
+
+def _with_tensors(arguments: tuple[Any, ...], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+    given = iter(tensors)
+    return tuple(next(given) if isinstance(a, torch.Tensor) else a for a in arguments)
+
+
+class _Block(nn.Module):
+    """A block with everything but its tensors given."""
+
+    def __init__(self, block: nn.Module, arguments: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.block = block
+        self.arguments = tuple(
+            torch.empty(0) if isinstance(a, torch.Tensor) else a for a in arguments
+        )
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self.block(*_with_tensors(self.arguments, tensors))
+
+
+def _block_stage(path: str, block: nn.Module, calls: Sequence[Call]) -> Stage:
+    call = calls[0]
+    return Stage(
+        path,
+        _Block(block, call.arguments).eval(),
+        tuple(Tensor(f"input_{i}", tuple(t.shape)) for i, t in enumerate(call.tensors)),
+        (Tensor("output", tuple(call.output.shape)),),
+        calibration=[c.tensors for c in calls],
+    )

@@ -1,0 +1,49 @@
+"""Runs exported programs in this process, with our ops and with backends from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ...export.lowering import quiet_exporter
+
+# Backend -> (what ExecuTorch calls it, the runtime it needs).
+RUNTIMES = {
+    "xnnpack": ("XnnpackBackend", "ExecuTorch's wheel has it: install executorch again"),
+    "vulkan": (
+        "VulkanBackend",
+        "ExecuTorch's Vulkan backend (no wheel has it; build one with EXECUTORCH_BUILD_VULKAN=ON)",
+    ),
+    "qnn": ("QnnBackend", "ExecuTorch's QNN backend with Qualcomm's libraries"),
+}
+
+
+def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
+    """Loads ``libraries``; RuntimeError says which runtime is missing for ``backend``."""
+    from ... import runtime
+    from ..._runtime import load_backend_library, registered_backends
+
+    with quiet_exporter():
+        import executorch.runtime  # noqa: F401
+    runtime.capture_executorch_log()  # after the import, which takes the log for itself
+    for library in libraries:
+        load_backend_library(str(library))
+    torch.ops.load_library(str(runtime.ops_library()))
+    name, needed = RUNTIMES.get(backend, (backend, f"a runtime for {backend}"))
+    have = registered_backends()
+    if name not in have:
+        raise RuntimeError(
+            f"parity runs the bundle's programs, and this machine's ExecuTorch has no {name} (it "
+            f"has {', '.join(have)}). Needed: {needed}; pass its library with --backend-lib"
+        )
+
+
+def run_program(program: bytes | Path, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The first output. ``prepare_runtime`` first."""
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(program).load_method("forward")
+    # The outputs lie in the program's memory, which goes with it.
+    return method.execute([x.contiguous() for x in inputs])[0].clone()
