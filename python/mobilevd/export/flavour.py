@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-BACKENDS: dict[str, tuple[str, ...]] = {"xnnpack": ("fp32",)}
+BACKENDS: dict[str, tuple[str, ...]] = {
+    "xnnpack": ("fp32",),
+    "qnn": ("fp16", "8a8w", "16a8w"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Flavour:
         ):
             if value is not None and self.backend != backend:
                 raise ValueError(f"{flag} goes with --backend {backend}, not {self.backend}")
+        if self.backend == "qnn":
+            from .qnn import socs
+
+            if self.soc not in socs():
+                given = f"unknown --soc {self.soc}" if self.soc else "--backend qnn needs --soc"
+                raise ValueError(f"{given}; known: {', '.join(socs())}")
 
     def to_dict(self) -> dict[str, Any]:
         """As in ``bundle.json``: what is not given is left out."""

@@ -40,6 +40,10 @@ def lower(stage: Stage, flavour: Flavour) -> Lowered:
             from .xnnpack import lower_xnnpack
 
             program, report = lower_xnnpack(stage)
+        elif flavour.backend == "qnn":
+            from .qnn import lower_qnn
+
+            program, report = lower_qnn(stage, flavour)
         else:
             raise ValueError(f"no lowering for the backend '{flavour.backend}'")
     return Lowered(program, report)
