@@ -39,6 +39,11 @@ class Flavour:
                 given = f"unknown --soc {self.soc}" if self.soc else "--backend qnn needs --soc"
                 raise ValueError(f"{given}; known: {', '.join(socs())}")
 
+    @property
+    def quantized(self) -> bool:
+        """Whether lowering calibrates on real inputs."""
+        return "w" in self.precision  # 8a8w: 8-bit activations, 8-bit weights
+
     def to_dict(self) -> dict[str, Any]:
         """As in ``bundle.json``: what is not given is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -27,13 +27,15 @@ class Tensor:
 
 @dataclass
 class Stage:
-    """One program of a bundle. ``extra`` goes into the stage's entry of bundle.json."""
+    """One program of a bundle. ``extra`` goes into the stage's entry of bundle.json;
+    ``calibration`` is sets of real inputs, for lowering to integers."""
 
     name: str
     module: nn.Module
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     extra: dict[str, Any] = field(default_factory=dict)
+    calibration: list[tuple[torch.Tensor, ...]] = field(default_factory=list)
 
     def example(self, seed: int = 0) -> tuple[torch.Tensor, ...]:
         """Seeded standard-normal inputs."""

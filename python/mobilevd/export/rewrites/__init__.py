@@ -15,6 +15,7 @@ from ...models.unet import UNet
 from .attention import fuse_temporal_attention, write_out_spatial_attention
 from .constants import fold_blends, fold_frame_positions, keep_the_mean
 from .feed_forward import split_feed_forwards
+from .htp import write_out_temporal_attention_for_htp
 
 # By backend, in the order they are applied.
 UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
@@ -25,11 +26,19 @@ UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
         fold_frame_positions,
         fold_blends,
     ),
+    "qnn": (
+        write_out_temporal_attention_for_htp,
+        write_out_spatial_attention,
+        split_feed_forwards,
+        fold_frame_positions,
+        fold_blends,
+    ),
 }
 
 # Of the VAE's encoder and decoder; TAESD's has nothing to rewrite for XNNPACK.
 VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
     "xnnpack": (write_out_spatial_attention, fold_blends, keep_the_mean),
+    "qnn": (write_out_spatial_attention, fold_blends, keep_the_mean),
 }
 
 
