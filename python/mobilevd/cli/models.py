@@ -59,8 +59,9 @@ def train(
 def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder to write.")],
     model: ModelSource = "mini",
-    backend: Annotated[str, typer.Option(help="xnnpack")] = "xnnpack",
-    precision: Annotated[str, typer.Option(help="fp32")] = "fp32",
+    backend: Annotated[str, typer.Option(help="xnnpack or qnn.")] = "xnnpack",
+    precision: Annotated[str, typer.Option(help="fp32; qnn: fp16, 16a8w or 8a8w.")] = "fp32",
+    soc: Annotated[str | None, typer.Option(help="qnn: Qualcomm's chip, as SM8650.")] = None,
     json: Json = None,
 ) -> None:
     """Lower every stage and write a bundle."""
@@ -69,7 +70,7 @@ def export(
     from ..export.stages import STAGES
 
     try:
-        flavour = Flavour(backend, precision)
+        flavour = Flavour(backend, precision, soc=soc)
     except ValueError as error:
         raise UsageError(str(error)) from None
     loaded = model_of(model)

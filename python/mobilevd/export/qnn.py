@@ -7,10 +7,12 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
+import torch
 from torch import nn
 
 from .flavour import Flavour
@@ -76,6 +78,22 @@ def native_output() -> Iterator[IO[bytes]]:
             for descriptor, original in saved.items():
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+def execute(program: bytes | Path, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Runs a program here: HTP's part in QNN's emulator, which is slow and says nothing of a
+    phone's speed. RuntimeError with QNN's own last words."""
+    activate()
+    from executorch.runtime import Runtime
+
+    with native_output() as said:
+        try:
+            method = Runtime.get().load_program(program).load_method("forward")
+            outputs = method.execute(list(inputs))
+        except RuntimeError as error:
+            raise RuntimeError(f"QNN's emulator: {error}{_last_errors(said)}") from error
+        # They lie in the program's memory, which goes with it.
+        return [output.clone() for output in outputs]
 
 
 def _last_errors(said: IO[bytes]) -> str:

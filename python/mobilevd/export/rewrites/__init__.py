@@ -57,6 +57,13 @@ def prepare(unet: UNet, backend: str) -> UNet:
     return unet.eval()
 
 
+def prepare_block(block: nn.Module, backend: str) -> None:
+    """The rewrites that a block of the UNet can have by itself, in place."""
+    for rewrite in UNET_REWRITES[backend]:
+        if rewrite is not fold_frame_positions:  # reads the UNet's configuration
+            rewrite(block)  # type: ignore[arg-type]
+
+
 def prepare_vae(network: nn.Module, backend: str) -> nn.Module:
     """A copy of an encoder or decoder with the rewrites."""
     network = copy.deepcopy(network)
