@@ -3,7 +3,7 @@ on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -79,14 +79,18 @@ def _recording(model: Model, calls: dict[str, list[Inputs]]) -> Iterator[None]:
             hook.remove()
 
 
+def fitted(inputs: Inputs, shapes: Sequence[Sequence[int]]) -> list[Inputs]:
+    """Recorded inputs as a stage takes them: a clip's frames one by one where its decoder goes
+    frame by frame, without the batch of one where its backend has no five dimensions."""
+    same = zip(inputs, shapes, strict=True)
+    inputs = tuple(x.squeeze(0) if x.dim() > len(shape) else x for x, shape in same)
+    parts = (x.split(shape[0]) for x, shape in zip(inputs, shapes, strict=True))
+    return list(zip(*parts, strict=True))
+
+
 def calibration_inputs(calls: dict[str, list[Inputs]], stage: Stage) -> list[Inputs]:
-    """At most ``KEPT`` of the stage's calls; a decoder that goes frame by frame gets frames."""
-    first = stage.inputs[0].shape[0]
-    found = [
-        parts
-        for inputs in calls[stage.name]
-        for parts in zip(*(x.split(first) if x.shape[0] != first else (x,) for x in inputs), strict=True)
-    ]
+    """At most about ``KEPT`` of the stage's calls."""
+    shapes = [i.shape for i in stage.inputs]
+    found = [part for inputs in calls[stage.name] for part in fitted(inputs, shapes)]
     # An odd stride, so that evaluations with and without conditioning take turns.
-    stride = max(1, len(found) // KEPT) | 1
-    return found[::stride]
+    return found[:: max(1, len(found) // KEPT) | 1]
