@@ -87,8 +87,8 @@ GetProviders load_real_library() {
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) Error QnnInterface_getProviders(
-    Provider*** providers, std::uint32_t* count) {
+extern "C" __attribute__((visibility("default"))) Error
+QnnInterface_getProviders(Provider*** providers, std::uint32_t* count) {
   static const GetProviders real = load_real_library();
   if (real == nullptr) return kFailed;
   const Error error = real(providers, count);

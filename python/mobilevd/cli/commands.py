@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS
-from . import compress, flops, models, qnn  # noqa: F401  (registers their commands)
+from . import compress, flavours, flops, models  # noqa: F401  (registers their commands)
 from .arguments import Json
 from .device import device
 from .main import app

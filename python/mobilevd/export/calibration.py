@@ -3,7 +3,7 @@ on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -31,12 +31,13 @@ def pictures(model: Model, count: int, seed: int = 11) -> list[Image.Image]:
 
 
 @torch.no_grad()
-def recorded_calls(model: Model, clips: int = 4, steps: int | None = None) -> dict[str, list[Inputs]]:
-    """Stage -> the inputs it was called with, over ``clips`` clips of ``steps`` sampling steps."""
+def recorded_calls(model: Model, clips: int = 3, steps: int = 8) -> dict[str, list[Inputs]]:
+    """Stage -> the inputs it was called with, over ``clips`` clips of at most ``steps`` sampling
+    steps, from sigma_max to sigma_min."""
     preset = model.preset
-    if steps is not None:
-        preset = replace(preset, sampling=replace(preset.sampling, steps=steps))
-        model = replace(model, preset=preset)
+    steps = min(steps, preset.sampling.steps)
+    preset = replace(preset, sampling=replace(preset.sampling, steps=steps))
+    model = replace(model, preset=preset)
     calls: dict[str, list[Inputs]] = {}
     frames, (h, w) = preset.unet.num_frames, preset.latent_size
     with _recording(model, calls):
@@ -60,23 +61,23 @@ def _recording(model: Model, calls: dict[str, list[Inputs]]) -> Iterator[None]:
     def keep(name: str, inputs: Inputs) -> None:
         calls.setdefault(name, []).append(tuple(x.detach().float().clone() for x in inputs))
 
-    hooks = [
-        network.register_forward_pre_hook(lambda _, inputs, name=name: keep(name, inputs))
-        for name, network in networks.items()
-    ]
+    def hook(name: str) -> Callable[..., None]:
+        return lambda _, inputs: keep(name, inputs)
+
+    hooks = [network.register_forward_pre_hook(hook(name)) for name, network in networks.items()]
     unet, evaluate = model.unet, model.unet.forward_sinusoids
 
     def evaluate_and_keep(*inputs: torch.Tensor) -> torch.Tensor:
         keep("unet", inputs)
         return evaluate(*inputs)
 
-    unet.forward_sinusoids = evaluate_and_keep  # type: ignore[method-assign]
+    unet.forward_sinusoids = evaluate_and_keep  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
         del unet.forward_sinusoids
-        for hook in hooks:
-            hook.remove()
+        for handle in hooks:
+            handle.remove()
 
 
 def fitted(inputs: Inputs, shapes: Sequence[Sequence[int]]) -> list[Inputs]:

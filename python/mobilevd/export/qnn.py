@@ -107,4 +107,3 @@ def socs() -> tuple[str, ...]:
     from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
 
     return tuple(chip.name for chip in QcomChipset if chip.value)
-

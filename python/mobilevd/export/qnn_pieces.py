@@ -81,8 +81,9 @@ def make_piece(preset: Preset, path: str) -> Stage:
     torch.manual_seed(0)
     block.to_empty(device="cpu")
     for module in block.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        reset: Any = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
     tensors = [x for x in seen[0] if isinstance(x, torch.Tensor)]
     others = tuple(x for x in seen[0] if not isinstance(x, torch.Tensor))
     inputs = tuple(Tensor(f"input_{i}", tuple(x.shape)) for i, x in enumerate(tensors))

@@ -1,4 +1,6 @@
-"""Qualcomm's QNN libraries: found, checked and made usable. The one place that knows where they are.
+"""Qualcomm's QNN libraries: found, checked and made usable, in this one place.
+
+``env $(python -m mobilevd.export.qnn_sdk) mobilevd_runner ...`` gives them to another program.
 
 ``QNN_SDK_ROOT`` names Qualcomm's SDK and wins. Without it, the libraries of the pinned wheel
 (``pip install 'mobilevd[qnn]'``) serve; they bring the compiler and the HTP emulator for x86-64
@@ -28,8 +30,8 @@ REAL = "libQnnHtp.real.so"  # where the stand-in looks for what it stands in for
 NEEDS_STAND_IN = {"2.37": False, "2.47": True, "2.51": True}
 
 HOW_TO_GET = (
-    "pip install 'mobilevd[qnn]' (x86-64 Linux), or set QNN_SDK_ROOT to the folder of Qualcomm's AI "
-    "Engine Direct SDK"
+    "pip install 'mobilevd[qnn]' (x86-64 Linux), or set QNN_SDK_ROOT to the folder of Qualcomm's "
+    "AI Engine Direct SDK"
 )
 
 
@@ -151,3 +153,8 @@ def activate() -> QnnSdk:
             ctypes.CDLL(str(sdk.libraries / name), mode=os.RTLD_LOCAL | os.RTLD_NOW)
         _active = sdk
     return _active
+
+
+if __name__ == "__main__":
+    found = find_sdk().environment()
+    print(*(f"{name}={found[name]}" for name in ("QNN_SDK_ROOT", "LD_LIBRARY_PATH")))

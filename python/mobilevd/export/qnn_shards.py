@@ -49,7 +49,7 @@ def steps(unet: UNet) -> list[Step]:
     config, found = unet.config, []
     inside = config.num_frames // config.temporal_factor
 
-    def add(name: str, inputs: tuple[str, ...], run: Callable[..., Any], *modules: nn.Module) -> str:
+    def add(name: str, inputs: tuple[str, ...], run: Callable[..., Any], *modules: Any) -> str:
         found.append(Step(name, inputs, run, modules))
         return name
 

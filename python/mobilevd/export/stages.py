@@ -94,9 +94,9 @@ def make_stage(model: Model, name: str, backend: str) -> Stage:
         unet = preset.unet
         added = unet.num_added_time_ids * unet.addition_time_embed_dim
         # HTP quantizes no input of five dimensions: the one clip's frames come first.
-        clip = () if backend == "qnn" else (1,)
+        batch = () if backend == "qnn" else (1,)
         inputs = (
-            Tensor("sample", (*clip, frames, 2 * channels, h, w)),
+            Tensor("sample", (*batch, frames, 2 * channels, h, w)),
             Tensor("timestep_sinusoid", (1, unet.block_out_channels[0])),
             Tensor("encoder_hidden_states", (1, 1, unet.cross_attention_dim)),
             Tensor("added_time_sinusoids", (1, added)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def test_plan_of_a_large_unet(precision, count):
     total = sum(p.numel() for p in unet.parameters())
     size = 2 if precision == "fp16" else 1
     assert size * total <= sum(row.weight_bytes for row in rows) < 1.01 * size * total
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         for name, shape in after.inputs.items():
             if name in before.outputs:
                 assert before.outputs[name] == shape

@@ -1,16 +1,18 @@
-"""``mobilevd plan``: how a large UNet is cut into HTP context binaries."""
+"""``mobilevd plan``, how a large UNet is cut into HTP context binaries; ``mobilevd compare``, one
+truth for all flavours."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, PresetName, preset_of
+from .arguments import Json, ModelSource, PresetName, model_of, preset_of
 from .main import app
-from .output import table, write_json
+from .output import progress_bar, table, write_json
 
 
 @app.command(epilog="Example: mobilevd plan --preset mobilevd-512x256 --precision 16a8w")
@@ -51,3 +53,37 @@ def plan(
         ],
     )
     write_json(json, [{**asdict(row), "crossing_bytes": row.crossing_bytes} for row in rows])
+
+
+@app.command(epilog="Example: mobilevd compare bundles/mini bundles/mini-qnn --model mini")
+def compare(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles of the same model.")],
+    model: ModelSource = "mini",
+    json: Json = None,
+) -> None:
+    """The same inputs through bundles and eager PyTorch: stages, and frames after one evaluation.
+
+    QNN's programs run in the HTP emulator: minutes.
+    """
+    from ..evaluate.flavours import compare as run
+    from ..runtime import capture_executorch_log
+
+    capture_executorch_log()
+    loaded = model_of(model)
+    with progress_bar("compare") as report:
+        rows = run(loaded, bundles, report)
+    table(
+        f"{model}: one evaluation at sigma {loaded.preset.sampling.sigma_max:g}",
+        ["against eager", "relative L2", "max abs"],
+        [
+            [row["name"], f"{row['relative_l2']:.2e}", f"{row['max_abs']:.2e}"]
+            for row in rows
+            if "max_abs" in row
+        ],
+    )
+    table(
+        "decoded frames",
+        ["flavours", "PSNR dB"],
+        [[row["name"], f"{row['psnr_db']:.1f}"] for row in rows if "psnr_db" in row],
+    )
+    write_json(json, rows)
