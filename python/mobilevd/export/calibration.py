@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from PIL import Image
+from torch import nn
 
 from ..evaluate.reference_sampler import generate
 from ..models.store import Model
@@ -43,11 +45,14 @@ def recorded_calls(model: Model, clips: int = 3, steps: int = 8) -> dict[str, li
     with _recording(model, calls):
         for i, picture in enumerate(pictures(model, clips)):
             generator = torch.Generator().manual_seed(i)
-            noise = torch.randn(1, frames, preset.vae.latent_channels, h, w, generator=generator)
-            augmentation = torch.randn(1, 3, preset.height, preset.width, generator=generator)
-            again = torch.randn(noise.shape, generator=generator)
-            generate(model, picture, noise, augmentation, renoise=lambda step, n=again: n)
+            noise = partial(_noise, generator, (1, frames, preset.vae.latent_channels, h, w))
+            augmentation = _noise(generator, (1, 3, preset.height, preset.width))
+            generate(model, picture, noise(), augmentation, renoise=noise)
     return calls
+
+
+def _noise(generator: torch.Generator, shape: tuple[int, ...], step: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=generator)
 
 
 @contextmanager
@@ -61,8 +66,11 @@ def _recording(model: Model, calls: dict[str, list[Inputs]]) -> Iterator[None]:
     def keep(name: str, inputs: Inputs) -> None:
         calls.setdefault(name, []).append(tuple(x.detach().float().clone() for x in inputs))
 
-    def hook(name: str) -> Callable[..., None]:
-        return lambda _, inputs: keep(name, inputs)
+    def hook(name: str) -> Callable[[nn.Module, Inputs], None]:
+        def keep_inputs(_: nn.Module, inputs: Inputs) -> None:
+            keep(name, inputs)
+
+        return keep_inputs
 
     hooks = [network.register_forward_pre_hook(hook(name)) for name, network in networks.items()]
     unet, evaluate = model.unet, model.unet.forward_sinusoids
