@@ -1,6 +1,7 @@
 """The heaviest blocks of a large UNet, at their true size, compiled for HTP and executed here.
 
     python -m mobilevd.export.qnn_pieces --preset mobilevd-512x256 --piece resblock --json row.json
+    python -m mobilevd.export.qnn_pieces --preset mobilevd-512x256 --extrapolate *.json
 
 Weights and inputs are random: the figures are of time, memory and rounding. One process per piece,
 so that its peak memory is its own.
@@ -91,14 +92,19 @@ def make_piece(preset: Preset, path: str) -> Stage:
     return Stage(path, _Block(block, others).eval(), inputs, ())
 
 
-def measure(preset: Preset, piece: str, flavour: Flavour) -> dict[str, Any]:
+def measure(
+    preset: Preset, piece: str, flavour: Flavour, path: str | None, execute_it: bool
+) -> dict[str, Any]:
     """Seconds and peak memory of lowering and of one execution in the emulator, and parity."""
-    path, flops = heaviest(preset, PIECES[piece])
+    path, flops = (
+        (path, cost(preset.unet, preset.latent_size).by_module[path][0])
+        if path
+        else heaviest(preset, PIECES[piece])
+    )
     stage = make_piece(preset, path)
     stage.calibration = [stage.example(seed) for seed in range(1, 3)] if flavour.quantized else []
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     lowered = lower(stage, flavour)
-    lower_s, lower_mb = time.perf_counter() - start, _peak_mb()
     row = {
         "name": piece,
         "path": path,
@@ -108,11 +114,14 @@ def measure(preset: Preset, piece: str, flavour: Flavour) -> dict[str, Any]:
         "program_mb": len(lowered.program) / 1e6,
         "partitions": lowered.report.partitions,
         "cpu_ops": sum(op["count"] for op in lowered.report.cpu_ops),
-        "lower_s": lower_s,
-        "lower_peak_rss_mb": lower_mb,
+        "weights_mb_fp32": sum(4e-6 * p.numel() for p in stage.module.parameters()),
+        "lower_s": time.perf_counter() - start,
+        "lower_cpu_s": time.process_time() - cpu,
+        "lower_peak_rss_mb": _peak_mb(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
     }
-    print(json.dumps(row), flush=True)
+    if not execute_it:
+        return row
     with torch.no_grad():
         want = stage.module(*stage.example())
     start, cpu = time.perf_counter(), time.process_time()
@@ -127,6 +136,32 @@ def measure(preset: Preset, piece: str, flavour: Flavour) -> dict[str, Any]:
     return row
 
 
+def extrapolate(preset: Preset, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What all blocks of each kind would take, from the one measured: lowering by their number,
+    execution by their FLOPs. CPU seconds of one core; resamplers and projections are left out."""
+    figures = cost(preset.unet, preset.latent_size)
+    with torch.device("meta"):
+        unet = create_unet(preset.unet)
+    made = []
+    for row in rows:
+        kind = PIECES[row["name"]]
+        gflop = [
+            figures.by_module[path][0] / 1e9
+            for path, module in unet.named_modules()
+            if isinstance(module, kind)
+        ]
+        made.append(
+            {
+                "name": f"all {row['name']} {row['precision']}",
+                "blocks": len(gflop),
+                "share_of_flops": sum(gflop) * 1e9 / figures.flops,
+                "lower_cpu_s": row["lower_cpu_s"] * len(gflop),
+                "emulate_cpu_s": row["emulate_cpu_s"] * sum(gflop) / row["gflop"],
+            }
+        )
+    return made
+
+
 def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
@@ -134,13 +169,21 @@ def _peak_mb() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--preset", default="mobilevd-512x256", choices=sorted(PRESETS))
-    parser.add_argument("--piece", required=True, choices=sorted(PIECES))
+    parser.add_argument("--piece", default="resblock", choices=sorted(PIECES))
+    parser.add_argument("--path", help="this block of the UNet instead of the piece's heaviest")
+    parser.add_argument("--compile-only", action="store_true")
+    parser.add_argument("--extrapolate", type=Path, nargs="+", help="rows that --json wrote")
     parser.add_argument("--precision", default="fp16", choices=["fp16", "16a8w", "8a8w"])
     parser.add_argument("--soc", default="SM8650")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    if given.extrapolate:
+        rows = [json.loads(path.read_text()) for path in given.extrapolate]
+        for row in extrapolate(PRESETS[given.preset], rows):
+            print(json.dumps(row))
+        return
     flavour = Flavour("qnn", given.precision, soc=given.soc)
-    row = measure(PRESETS[given.preset], given.piece, flavour)
+    row = measure(PRESETS[given.preset], given.piece, flavour, given.path, not given.compile_only)
     print(json.dumps(row))
     if given.json:
         given.json.write_text(json.dumps(row, indent=1) + "\n")
