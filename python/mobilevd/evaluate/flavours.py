@@ -51,7 +51,9 @@ def programs(bundle: Path) -> Run:
         parts = fitted(inputs, [i["shape"] for i in entry["inputs"]])
         with native_output():
             method = Runtime.get().load_program(bundle / entry["program"]).load_method("forward")
-            return torch.cat([method.execute(list(part))[0].clone() for part in parts])
+            output = torch.cat([method.execute(list(part))[0].clone() for part in parts])
+            del method  # while what it prints is taken
+        return output
 
     return run
 

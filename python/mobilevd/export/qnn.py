@@ -89,11 +89,12 @@ def execute(program: bytes | Path, inputs: Sequence[torch.Tensor]) -> list[torch
     with native_output() as said:
         try:
             method = Runtime.get().load_program(program).load_method("forward")
-            outputs = method.execute(list(inputs))
+            # They lie in the program's memory, which goes with it.
+            outputs = [output.clone() for output in method.execute(list(inputs))]
         except RuntimeError as error:
             raise RuntimeError(f"QNN's emulator: {error}{_last_errors(said)}") from error
-        # They lie in the program's memory, which goes with it.
-        return [output.clone() for output in outputs]
+        del method  # while what it prints is taken
+    return outputs
 
 
 def _last_errors(said: IO[bytes]) -> str:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.lowering import lower
+from mobilevd.export.qnn import execute
 from mobilevd.export.rewrites import prepare
 from mobilevd.export.stages import Stage, Tensor
 from mobilevd.models import create_unet
-from programs import relative_error, run_program
+from programs import relative_error
 from small_networks import UNET_CONFIG
 from torch import nn
 
@@ -52,5 +53,5 @@ def test_a_block_is_one_context_binary_and_runs(blocks, name, precision, error):
     lowered = lower(stage, Flavour("qnn", precision, soc="SM8650"))
     assert lowered.report.partitions == 1
     assert lowered.report.cpu_ops == []
-    (got,) = run_program(lowered.program, stage.example())
+    (got,) = execute(lowered.program, stage.example())
     assert relative_error(got, stage.module(*stage.example())) < error
