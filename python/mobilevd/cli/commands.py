@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS
-from . import compress, flops, inspect, models  # noqa: F401  (registers their commands)
+from . import compress, flavours, flops, inspect, models  # noqa: F401  (registers commands)
 from .arguments import BackendLibs, Json
 from .device import device
 from .main import app

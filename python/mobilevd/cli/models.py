@@ -59,12 +59,15 @@ def train(
 def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder to write.")],
     model: ModelSource = "mini",
-    backend: Annotated[str, typer.Option(help="xnnpack or vulkan.")] = "xnnpack",
-    precision: Annotated[str, typer.Option(help="fp32; vulkan: fp16 too.")] = "fp32",
+    backend: Annotated[str, typer.Option(help="xnnpack, vulkan or qnn.")] = "xnnpack",
+    precision: Annotated[
+        str, typer.Option(help="fp32; vulkan: fp16 too; qnn: fp16, 16a8w or 8a8w.")
+    ] = "fp32",
     texture_limit: Annotated[
         int | None,
         typer.Option(help="vulkan: widest 3-D texture, 2048 (default: any device), 4096 or 16384."),
     ] = None,
+    soc: Annotated[str | None, typer.Option(help="qnn: Qualcomm's chip, as SM8650.")] = None,
     json: Json = None,
 ) -> None:
     """Lower every stage and write a bundle."""
@@ -73,7 +76,7 @@ def export(
     from ..export.stages import STAGES
 
     try:
-        flavour = Flavour(backend, precision, texture_limit=texture_limit)
+        flavour = Flavour(backend, precision, soc, texture_limit)
     except ValueError as error:
         raise UsageError(str(error)) from None
     loaded = model_of(model)

@@ -72,10 +72,17 @@ def export_bundle(
     """
     manifest = describe(model.preset, flavour)
     manifest["stages"], manifest["files"] = {}, {}
+    calls = {}
     with whole_folder(output, _is_bundle_or_empty) as folder:
+        if flavour.quantized:
+            from .calibration import calibration_inputs, recorded_calls
+
+            calls = recorded_calls(model)
         for name in STAGES:
             progress(name)
             stage = make_stage(model, name, flavour.backend)
+            if calls:
+                stage.calibration = calibration_inputs(calls, stage)
             lowered = lower(stage, flavour)
             file = f"{name}.pte"
             (folder / file).write_bytes(lowered.program)

@@ -7,7 +7,11 @@ from typing import Any
 
 from .vulkan_limits import TEXTURE_LIMITS
 
-BACKENDS: dict[str, tuple[str, ...]] = {"xnnpack": ("fp32",), "vulkan": ("fp32", "fp16")}
+BACKENDS: dict[str, tuple[str, ...]] = {
+    "xnnpack": ("fp32",),
+    "vulkan": ("fp32", "fp16"),
+    "qnn": ("fp16", "8a8w", "16a8w"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,17 @@ class Flavour:
                 known = ", ".join(map(str, TEXTURE_LIMITS))
                 raise ValueError(f"--texture-limit must be one of {known}, not {limit}")
             object.__setattr__(self, "texture_limit", limit)
+        if self.backend == "qnn":
+            from .qnn import socs
+
+            if self.soc not in socs():
+                given = f"unknown --soc {self.soc}" if self.soc else "--backend qnn needs --soc"
+                raise ValueError(f"{given}; known: {', '.join(socs())}")
+
+    @property
+    def quantized(self) -> bool:
+        """Whether lowering calibrates on real inputs."""
+        return "w" in self.precision  # 8a8w: 8-bit activations, 8-bit weights
 
     def to_dict(self) -> dict[str, Any]:
         """As in ``bundle.json``: what is not given is left out."""

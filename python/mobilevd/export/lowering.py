@@ -44,6 +44,10 @@ def lower(stage: Stage, flavour: Flavour) -> Lowered:
             from .vulkan import lower_vulkan
 
             program, report = lower_vulkan(stage, flavour)
+        elif flavour.backend == "qnn":
+            from .qnn import lower_qnn
+
+            program, report = lower_qnn(stage, flavour)
         else:
             raise ValueError(f"no lowering for the backend '{flavour.backend}'")
     return Lowered(program, report)

@@ -55,6 +55,8 @@ class _UNetStage(nn.Module):
         encoder_hidden_states: torch.Tensor,
         added_time_sinusoids: torch.Tensor,
     ) -> torch.Tensor:
+        if sample.dim() == 4:
+            sample = sample.unsqueeze(0)
         return self.unet.forward_sinusoids(
             sample, timestep_sinusoid, encoder_hidden_states, added_time_sinusoids
         )
@@ -91,8 +93,10 @@ def make_stage(model: Model, name: str, backend: str) -> Stage:
     if name == "unet":
         unet = preset.unet
         added = unet.num_added_time_ids * unet.addition_time_embed_dim
+        # HTP quantizes no input of five dimensions: the one clip's frames come first.
+        batch = () if backend == "qnn" else (1,)
         inputs = (
-            Tensor("sample", (1, frames, 2 * channels, h, w)),
+            Tensor("sample", (*batch, frames, 2 * channels, h, w)),
             Tensor("timestep_sinusoid", (1, unet.block_out_channels[0])),
             Tensor("encoder_hidden_states", (1, 1, unet.cross_attention_dim)),
             Tensor("added_time_sinusoids", (1, added)),

@@ -40,6 +40,14 @@ def _check_range(name: str, value: int, least: int, most: int) -> None:
         raise UsageError(f"{name} must be from {least} to {most}, not {value}")
 
 
+def _backend(bundle: Path) -> str | None:
+    """What a readable bundle.json says; of others the C++ runtime says what is wrong."""
+    try:
+        return json.loads((bundle / "bundle.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 @dataclass(frozen=True)
 class Clip:
     """One clip: ``frames`` uint8 [F, H, W, 3], ``fps``, and ``stats`` as the runner's JSON."""
@@ -94,6 +102,10 @@ class Pipeline:
         _check_range("max_memory_mb", max_memory_mb, 0, 2**30)
         for library in backend_libs:
             load_backend_library(library)
+        if _backend(Path(bundle)) == "qnn":
+            from ..export.qnn_sdk import activate  # Qualcomm's libraries, and the emulator's
+
+            activate()
         self._native = _runtime.Pipeline(
             os.fspath(bundle), threads, verify, keep_loaded, max_memory_mb
         )

@@ -170,9 +170,7 @@ def test_a_clip_through_a_loaded_backend(runner, delegated_bundle, copy_library,
     assert clip.exists()
 
 
-def test_a_backend_that_throws_is_one_line(
-    runner, delegated_bundle, copy_library, photo, tmp_path
-):
+def test_a_backend_that_throws_is_one_line(runner, delegated_bundle, copy_library, photo, tmp_path):
     flags = ("--bundle", delegated_bundle("CopyBackend", b"throw"), "--backend-lib", copy_library)
     result = runner(*flags, "--image", photo, "--output", tmp_path / "frames")
     text = "stage 'unet': a backend gave up while running: the device is lost"

@@ -22,6 +22,7 @@ from .attention import (
 from .constants import fold_blends, fold_frame_positions, keep_the_mean
 from .feed_forward import part_feed_forwards, split_feed_forwards
 from .frames import part_group_norms, stack_frames
+from .htp import write_out_temporal_attention_for_htp
 from .one_clip import drop_the_batch, join_res_blocks, merge_token_attention
 
 # By backend, in the order they are applied.
@@ -46,6 +47,13 @@ UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
         join_res_blocks,
         part_group_norms,
     ),
+    "qnn": (
+        write_out_temporal_attention_for_htp,
+        write_out_spatial_attention,
+        split_feed_forwards,
+        fold_frame_positions,
+        fold_blends,
+    ),
 }
 
 # Of the VAE's encoder and decoder; TAESD's has nothing to rewrite for XNNPACK.
@@ -59,6 +67,7 @@ VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
         stack_frames,
         part_group_norms,
     ),
+    "qnn": (write_out_spatial_attention, fold_blends, keep_the_mean),
 }
 
 
@@ -75,6 +84,13 @@ def prepare(unet: UNet, backend: str) -> UNet:
     for rewrite in UNET_REWRITES[backend]:
         rewrite(unet)
     return unet.eval()
+
+
+def prepare_block(block: nn.Module, backend: str) -> None:
+    """The rewrites that a block of the UNet can have by itself, in place."""
+    for rewrite in UNET_REWRITES[backend]:
+        if rewrite is not fold_frame_positions:  # reads the UNet's configuration
+            rewrite(block)  # type: ignore[arg-type]
 
 
 def prepare_vae(network: nn.Module, backend: str) -> nn.Module:

@@ -1,0 +1,105 @@
+"""What the stages of a model see while it makes clips of real pictures: to calibrate on, to compare
+on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+from PIL import Image
+from torch import nn
+
+from ..evaluate.reference_sampler import generate
+from ..models.store import Model
+from .stages import Stage
+
+Inputs = tuple[torch.Tensor, ...]
+
+# Sets of inputs kept of a stage, evenly over the clips and, in the UNet, over the noise levels.
+KEPT = 24
+
+
+def pictures(model: Model, count: int, seed: int = 11) -> list[Image.Image]:
+    """First frames of real clips of the training set, drawn with ``seed``."""
+    from ..training.data import Mixture, clip_rng
+
+    source, preset = Mixture(), model.preset
+    size = max(preset.height, preset.width)
+    drawn = (source.draw(clip_rng(seed, i), preset.unet.num_frames, size) for i in range(count))
+    return [Image.fromarray(clip.frames[0]) for clip in drawn]
+
+
+@torch.no_grad()
+def recorded_calls(model: Model, clips: int = 3, steps: int = 8) -> dict[str, list[Inputs]]:
+    """Stage -> the inputs it was called with, over ``clips`` clips of at most ``steps`` sampling
+    steps, from sigma_max to sigma_min."""
+    preset = model.preset
+    steps = min(steps, preset.sampling.steps)
+    preset = replace(preset, sampling=replace(preset.sampling, steps=steps))
+    model = replace(model, preset=preset)
+    calls: dict[str, list[Inputs]] = {}
+    frames, (h, w) = preset.unet.num_frames, preset.latent_size
+    with _recording(model, calls):
+        for i, picture in enumerate(pictures(model, clips)):
+            generator = torch.Generator().manual_seed(i)
+            noise = partial(_noise, generator, (1, frames, preset.vae.latent_channels, h, w))
+            augmentation = _noise(generator, (1, 3, preset.height, preset.width))
+            generate(model, picture, noise(), augmentation, renoise=noise)
+    return calls
+
+
+def _noise(generator: torch.Generator, shape: tuple[int, ...], step: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+@contextmanager
+def _recording(model: Model, calls: dict[str, list[Inputs]]) -> Iterator[None]:
+    networks = {
+        "image_encoder": model.image_encoder,
+        "vae_encoder": model.vae.encoder,
+        "vae_decoder": model.vae.decoder,
+    }
+
+    def keep(name: str, inputs: Inputs) -> None:
+        calls.setdefault(name, []).append(tuple(x.detach().float().clone() for x in inputs))
+
+    def hook(name: str) -> Callable[[nn.Module, Inputs], None]:
+        def keep_inputs(_: nn.Module, inputs: Inputs) -> None:
+            keep(name, inputs)
+
+        return keep_inputs
+
+    hooks = [network.register_forward_pre_hook(hook(name)) for name, network in networks.items()]
+    unet, evaluate = model.unet, model.unet.forward_sinusoids
+
+    def evaluate_and_keep(*inputs: torch.Tensor) -> torch.Tensor:
+        keep("unet", inputs)
+        return evaluate(*inputs)
+
+    unet.forward_sinusoids = evaluate_and_keep  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        del unet.forward_sinusoids
+        for handle in hooks:
+            handle.remove()
+
+
+def fitted(inputs: Inputs, shapes: Sequence[Sequence[int]]) -> list[Inputs]:
+    """Recorded inputs as a stage takes them: a clip's frames one by one where its decoder goes
+    frame by frame, without the batch of one where its backend has no five dimensions."""
+    same = zip(inputs, shapes, strict=True)
+    inputs = tuple(x.squeeze(0) if x.dim() > len(shape) else x for x, shape in same)
+    parts = (x.split(shape[0]) for x, shape in zip(inputs, shapes, strict=True))
+    return list(zip(*parts, strict=True))
+
+
+def calibration_inputs(calls: dict[str, list[Inputs]], stage: Stage) -> list[Inputs]:
+    """At most about ``KEPT`` of the stage's calls."""
+    shapes = [i.shape for i in stage.inputs]
+    found = [part for inputs in calls[stage.name] for part in fitted(inputs, shapes)]
+    # An odd stride, so that evaluations with and without conditioning take turns.
+    return found[:: max(1, len(found) // KEPT) | 1]

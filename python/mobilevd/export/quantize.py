@@ -1,0 +1,36 @@
+"""Post-training quantisation (pt2e) with Qualcomm's own annotations for HTP."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .flavour import Flavour
+from .stages import Stage
+
+
+def quantized(stage: Stage, flavour: Flavour) -> nn.Module:
+    """The stage with quantise / dequantise pairs where HTP computes on integers.
+
+    Weights are 8 bits, per output channel; features 8 or 16 bits, per tensor, from the smallest to
+    the largest value seen on ``stage.calibration``.
+    """
+    if not stage.calibration:
+        raise ValueError(f"{flavour.precision} needs inputs of '{stage.name}' to calibrate on")
+    from executorch.backends.qualcomm.quantizer.quantizer import QnnQuantizer, QuantDtype
+    from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
+    from torchao.quantization.pt2e import MinMaxObserver
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    quantizer = QnnQuantizer(soc_model=getattr(QcomChipset, flavour.soc or ""))
+    quantizer.set_default_quant_config(
+        getattr(QuantDtype, f"use_{flavour.precision}"),
+        is_conv_per_channel=True,
+        is_linear_per_channel=True,
+        act_observer=MinMaxObserver,
+    )
+    captured = torch.export.export(stage.module, stage.calibration[0], strict=False)
+    observed = prepare_pt2e(captured.module(), quantizer)
+    for inputs in stage.calibration:
+        observed(*inputs)
+    return convert_pt2e(observed)
