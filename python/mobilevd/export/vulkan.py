@@ -57,7 +57,7 @@ def _partitioner(flavour: Flavour) -> Any:
         ops, check = whole(program)
         return [*ops, torch.ops.aten.linear.default], check
 
-    partitioner.ops_to_not_decompose = with_linear  # type: ignore[method-assign]
+    partitioner.ops_to_not_decompose = with_linear
     return partitioner
 
 

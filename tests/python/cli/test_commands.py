@@ -122,3 +122,18 @@ def test_evaluate(capsys, tmp_path):
     figures = {r["name"]: r["value"] for r in json.loads((tmp_path / "e.json").read_text())}
     assert figures["reconstruction_psnr_db"] >= 25  # the bar
     assert figures["denoising_loss_sigma_2"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--backend", "vulkan", "--texture-limit", 1000], "one of 2048, 4096, 16384, not 1000"),
+        (["--texture-limit", 2048], "--texture-limit goes with --backend vulkan, not xnnpack"),
+        (["--backend", "vulkan", "--precision", "int4"], "--backend vulkan --precision fp16"),
+    ],
+)
+def test_export_refuses_flavours_that_are_not(capsys, tmp_path, flags, message):
+    code, _, err = run(capsys, "export", "--model", "mini", "-o", tmp_path / "out", *flags)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "out").exists()

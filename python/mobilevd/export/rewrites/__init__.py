@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import TypeVar
 
 from torch import nn
 
@@ -24,6 +25,8 @@ from .feed_forward import part_feed_forwards, split_feed_forwards
 from .frames import part_group_norms, stack_frames
 from .htp import write_out_temporal_attention_for_htp
 from .one_clip import drop_the_batch, join_res_blocks, merge_token_attention
+
+N = TypeVar("N", bound=nn.Module)
 
 # By backend, in the order they are applied.
 UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
@@ -101,7 +104,7 @@ def prepare_vae(network: nn.Module, backend: str) -> nn.Module:
     return network.eval()
 
 
-def _copy(network: nn.Module) -> nn.Module:
+def _copy(network: N) -> N:
     """Modules anew, parameters and buffers shared: rewrites replace, they never write into."""
     kept = [*network.parameters(), *network.buffers()]
     return copy.deepcopy(network, {id(tensor): tensor for tensor in kept})

@@ -6,13 +6,21 @@ runtime that was built with ExecuTorch's tracer refuses programs of more than 20
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ...models.attention import CollapsedCrossAttention
 from ...models.resblock import SpatialResBlock, SpatioTemporalResBlock, _as_map
-from ...models.transformer import AlphaBlender, SpatioTemporalTransformer
+from ...models.transformer import (
+    AlphaBlender,
+    SpatialBlock,
+    SpatioTemporalTransformer,
+    TemporalBlock,
+)
 from ...models.unet import UNet
 from .constants import ConstantBlend
 from .frames import StackedConv2d
@@ -76,7 +84,7 @@ class OneClipTransformer(nn.Module):
     def forward(self, x: torch.Tensor, context: torch.Tensor, frames: int) -> torch.Tensor:
         n, c, h, w = x.shape
         y = self.proj_in(self.norm(x).view(n, c, h * w).transpose(1, 2))
-        for i, block in enumerate(self.transformer_blocks):
+        for i, block in enumerate(cast(Iterable[SpatialBlock], self.transformer_blocks)):
             y = y + block.attn1(block.norm1(y))
             y = y + _token(block.attn2, context)
             y = y + block.ff(block.norm3(y))
@@ -86,7 +94,7 @@ class OneClipTransformer(nn.Module):
         return x + self.proj_out(y).transpose(1, 2).reshape(n, c, h, w)
 
     def _temporal(self, i: int, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        block = self.temporal_transformer_blocks[i]
+        block = cast(TemporalBlock, self.temporal_transformer_blocks[i])
         x = x + block.ff_in(block.norm_in(x))
         x = x + block.attn1(block.norm1(x))
         x = x + _token(block.attn2, context)
@@ -133,8 +141,11 @@ class OneClipResBlock(nn.Module):
         return y + (x if block.conv_shortcut is None else _stacked(block.conv_shortcut)(x))
 
 
-def _stacked(conv: nn.Module):  # type: ignore[no-untyped-def]
-    return (conv if isinstance(conv, StackedConv2d) else StackedConv2d(conv)).stacked
+def _stacked(conv: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    if isinstance(conv, StackedConv2d):
+        return conv.stacked
+    assert isinstance(conv, nn.Conv2d)
+    return StackedConv2d(conv).stacked
 
 
 def join_res_blocks(unet: UNet) -> None:
