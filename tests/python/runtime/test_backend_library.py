@@ -38,16 +38,18 @@ def delegated(module: nn.Module, shapes: Shapes, backend: str, processed: bytes)
     from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
     from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
 
-    def preprocess(*_: Any) -> PreprocessResult:
-        return PreprocessResult(processed_bytes=processed)
+    # By a specification: ExecuTorch takes the first class of a name, whatever comes later.
+    def preprocess(_: Any, specs: list[CompileSpec]) -> PreprocessResult:
+        return PreprocessResult(processed_bytes=specs[0].value)
 
     body = {"preprocess": staticmethod(preprocess)}
     kind = type(backend, (BackendDetails,), body)  # its name is the backend's
     example = tuple(torch.rand(shape) for shape in shapes.values())
     config = EdgeCompileConfig(_check_ir_validity=False)
     edge = to_edge(torch.export.export(module, example), compile_config=config)
-    lowered = to_backend(kind.__name__, edge.exported_program(), [])
+    lowered = to_backend(kind.__name__, edge.exported_program(), [CompileSpec("copy", processed)])
 
     class Call(nn.Module):
         def __init__(self) -> None:
@@ -170,9 +172,7 @@ def test_a_clip_through_a_loaded_backend(runner, delegated_bundle, copy_library,
     assert clip.exists()
 
 
-def test_a_backend_that_throws_is_one_line(
-    runner, delegated_bundle, copy_library, photo, tmp_path
-):
+def test_a_backend_that_throws_is_one_line(runner, delegated_bundle, copy_library, photo, tmp_path):
     flags = ("--bundle", delegated_bundle("CopyBackend", b"throw"), "--backend-lib", copy_library)
     result = runner(*flags, "--image", photo, "--output", tmp_path / "frames")
     text = "stage 'unet': a backend gave up while running: the device is lost"
