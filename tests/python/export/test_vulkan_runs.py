@@ -27,7 +27,6 @@ from programs import relative_error, run_program
 
 pytestmark = pytest.mark.vulkan
 
-PRECISIONS = ("fp32", "fp16")
 # Against eager with GELU as the backend runs it (tanh); fp16 keeps 11 bits of every feature.
 STAGE_TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
 CLIP_PSNR = {"fp32": 45.0, "fp16": 35.0}
@@ -52,26 +51,28 @@ def photo(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def vulkan_bundles(mini_vulkan_bundle, tmp_path_factory) -> dict[str, Path]:
-    """By precision; the float32 one takes minutes to make."""
+@pytest.fixture(scope="session", params=["fp16", "fp32"])
+def vulkan_bundle(request, tmp_path_factory) -> tuple[str, Path]:
+    """The precision and the bundle; the float32 one takes minutes to make."""
+    if request.param == "fp16":
+        return "fp16", request.getfixturevalue("mini_vulkan_bundle")
     folder = tmp_path_factory.mktemp("bundles") / "mini-vulkan-fp32"
     export_bundle(load_model("mini"), folder, Flavour("vulkan", "fp32"))
-    return {"fp16": mini_vulkan_bundle, "fp32": folder}
+    return "fp32", folder
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", STAGES)
 @torch.no_grad()
-def test_a_stage_equals_eager(vulkan_runtime, vulkan_bundles, name, precision):
+def test_a_stage_equals_eager(vulkan_runtime, vulkan_bundle, name):
     from executorch.runtime import Runtime
     from mobilevd.runtime import load_backend_library
 
+    precision, bundle = vulkan_bundle
     load_backend_library(vulkan_runtime)
     assert "VulkanBackend" in Runtime.get().backend_registry.registered_backend_names
     stage = make_stage(load_model("mini"), name, "xnnpack")
     inputs = stage.example(seed=3)
-    (got,) = run_program(vulkan_bundles[precision] / f"{name}.pte", inputs)
+    (got,) = run_program(bundle / f"{name}.pte", inputs)
     assert relative_error(got, stage.module(*inputs)) < STAGE_TOLERANCE[precision]
 
 
@@ -79,13 +80,10 @@ def run(runner_flags: list[object]) -> None:
     subprocess.run([str(runner_path()), *map(str, runner_flags)], check=True, timeout=600)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_clip_looks_as_the_cpus(
-    vulkan_runtime, vulkan_bundles, mini_bundle, photo, tmp_path, precision
-):
+def test_a_clip_looks_as_the_cpus(vulkan_runtime, vulkan_bundle, mini_bundle, photo, tmp_path):
     """The runner's frames against XNNPACK's, and Python's against the runner's."""
     flags = ["--image", photo, "--seed", 7, "--steps", STEPS]
-    bundle = vulkan_bundles[precision]
+    precision, bundle = vulkan_bundle
     run(["--bundle", mini_bundle, *flags, "--output", tmp_path / "cpu"])
     library = ["--backend-lib", vulkan_runtime]
     figures = ["--json", tmp_path / "result.json"]
@@ -95,7 +93,7 @@ def test_a_clip_looks_as_the_cpus(
     psnr = math.inf if error == 0 else 10 * math.log10(255**2 / error)
     assert psnr > CLIP_PSNR[precision], psnr
     result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["backend"], result["precision"]) == ("vulkan", precision)
+    assert (result["bundle"]["backend"], result["bundle"]["precision"]) == ("vulkan", precision)
 
     command = [sys.executable, "-m", "mobilevd", "generate", *flags[1:], *library]
     command += ["--bundle", bundle, "-o", tmp_path / "python"]

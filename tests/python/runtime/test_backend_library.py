@@ -38,16 +38,18 @@ def delegated(module: nn.Module, shapes: Shapes, backend: str, processed: bytes)
     from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
     from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
 
-    def preprocess(*_: Any) -> PreprocessResult:
-        return PreprocessResult(processed_bytes=processed)
+    # By a specification: ExecuTorch takes the first class of a name, whatever comes later.
+    def preprocess(_: Any, specs: list[CompileSpec]) -> PreprocessResult:
+        return PreprocessResult(processed_bytes=specs[0].value)
 
     body = {"preprocess": staticmethod(preprocess)}
     kind = type(backend, (BackendDetails,), body)  # its name is the backend's
     example = tuple(torch.rand(shape) for shape in shapes.values())
     config = EdgeCompileConfig(_check_ir_validity=False)
     edge = to_edge(torch.export.export(module, example), compile_config=config)
-    lowered = to_backend(kind.__name__, edge.exported_program(), [])
+    lowered = to_backend(kind.__name__, edge.exported_program(), [CompileSpec("copy", processed)])
 
     class Call(nn.Module):
         def __init__(self) -> None:
