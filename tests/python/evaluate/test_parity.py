@@ -11,6 +11,7 @@ from mobilevd.evaluate.parity.figures import EXACT_DB, compare, worst
 from mobilevd.evaluate.parity.programs import prepare_runtime
 from mobilevd.evaluate.parity.recording import blocks_of, record_stages
 from mobilevd.export.bundle import export_bundle
+from mobilevd.export.stages import Stage, Tensor
 from mobilevd.models import create_unet
 from mobilevd.models.config import UNetConfig
 from mobilevd.models.store import Model, load_model
@@ -106,6 +107,18 @@ def bundle(model, tmp_path_factory):
 def picture():
     pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
+
+
+def test_inputs_are_fitted_to_the_stage():
+    """QNN has no five dimensions; a tiny decoder goes frame by frame."""
+    shapes = ((3, 8, 4, 4), (1, 5))
+    stage = Stage("s", torch.nn.Identity(), tuple(Tensor("x", s) for s in shapes), ())
+    clip = torch.randn(1, 3, 8, 4, 4), torch.randn(1, 5)
+    assert torch.equal(measure._fitted(clip, stage)[0], clip[0][0])
+    assert torch.equal(measure._fitted(clip, stage)[1], clip[1])
+    one = Stage("d", torch.nn.Identity(), (Tensor("latents", (1, 4, 2, 2)),), ())
+    frames = torch.randn(3, 4, 2, 2)
+    assert torch.equal(measure._fitted([frames], one)[0], frames[:1])
 
 
 def test_calls_of_a_real_run(model, picture):

@@ -101,13 +101,22 @@ def _flavour(manifest: Mapping[str, Any]) -> Flavour:
     return Flavour(**{key: manifest[key] for key in keys if key in manifest})
 
 
+def _fitted(tensors: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]:
+    """As the stage takes them: the first frames of a clip where its decoder goes frame by frame,
+    without the batch of one where its backend has no five dimensions."""
+    fitted = []
+    for tensor, spec in zip(tensors, stage.inputs, strict=True):
+        if tensor.dim() > len(spec.shape):
+            tensor = tensor.squeeze(0)
+        fitted.append(tensor[: spec.shape[0]])
+    return fitted
+
+
 def _whole(program: Path, stage: Stage, calls: Sequence[Call]) -> dict[str, Any]:
-    """A decoder that goes frame by frame is given the first frames of the clip."""
-    first = stage.inputs[0].shape[0]
     figures = []
     for call in calls:
-        got = run_program(program, [x[:first] for x in call.tensors])
-        figures.append(compare(got, call.output[:first]))
+        got = run_program(program, _fitted(call.tensors, stage))
+        figures.append(compare(got, call.output[: got.shape[0]]))
     return {"block": WHOLE, "reference": "eager", **worst(figures)}
 
 
@@ -121,7 +130,7 @@ def _blocks(
 ) -> list[dict[str, Any]]:
     rewritten = stage.module.get_submodule("unet")
     eager = [record_blocks(model.unet, model.unet.forward_sinusoids, c.tensors) for c in calls]
-    prepared = [record_blocks(rewritten, stage.module, c.tensors) for c in calls]
+    prepared = [record_blocks(rewritten, stage.module, _fitted(c.tensors, stage)) for c in calls]
     paths = [path for path in prepared[0] if not only or _within(path, only)]
     for prefix in only:
         if not any(_within(path, [prefix]) for path in paths):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +130,7 @@ def _is_level(path: str) -> bool:
 
 @torch.no_grad()
 def record_blocks(
-    unet: nn.Module, run: Callable[..., Any], arguments: tuple[torch.Tensor, ...]
+    unet: nn.Module, run: Callable[..., Any], arguments: Sequence[torch.Tensor]
 ) -> dict[str, Call]:
     """``run(*arguments)``, which evaluates ``unet``: path -> call, in the order of execution."""
     calls: dict[str, Call] = {}

@@ -63,7 +63,7 @@ def _kinds(stages: Stages) -> list[Plot]:
 
 
 def _memory(stages: Stages) -> Plot:
-    totals = sum((Counter(s["weights_by_dtype"]) for s in stages.values()), Counter())
+    totals: Counter[str] = sum((Counter(s["weights_by_dtype"]) for s in stages.values()), Counter())
     # A handful of bytes of some type is in the table; here it would only be in the legend.
     dtypes = [d for d, n in totals.most_common() if n > 0.001 * totals.total()]
     colours = (DELEGATED, ALERT, OTHER)

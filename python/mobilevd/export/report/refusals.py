@@ -40,11 +40,11 @@ def explaining() -> Iterator[None]:
                     node.meta[KEY] = reason(node)
         return result
 
-    Partitioner.__call__ = call  # type: ignore[method-assign]
+    Partitioner.__call__ = call
     try:
         yield
     finally:
-        Partitioner.__call__ = decide  # type: ignore[method-assign]
+        Partitioner.__call__ = decide
 
 
 def _xnnpack(partitioner: Any, program: torch.export.ExportedProgram) -> Callable[[Node], str]:

@@ -58,8 +58,8 @@ class StageReport:
         return {
             **asdict(self),
             "cpu_flops": self.cpu_flops,
-            "delegated_share_ops": round(self.delegated_share_ops, 4),
-            "delegated_share_flops": round(self.delegated_share_flops, 4),
+            "delegated_share_ops": round(self.delegated_share_ops, 6),
+            "delegated_share_flops": round(self.delegated_share_flops, 6),
         }
 
 
