@@ -25,6 +25,7 @@ def plan(
     """Cut the UNet into shards that HTP's contexts hold: blocks, weights, what crosses borders."""
     import torch
 
+    from ..compress.cross_attention import collapse_cross_attention
     from ..export.flavour import BACKENDS
     from ..export.qnn_shards import plan as make_plan
     from ..models import create_unet
@@ -34,6 +35,8 @@ def plan(
     chosen = preset_of(preset)
     with torch.device("meta"):
         unet = create_unet(chosen.unet)
+        if not unet.config.collapsed_cross_attention:  # as every export does
+            unet = collapse_cross_attention(unet)
     rows = make_plan(unet, chosen.latent_size, precision, shard_mb << 20)
     table(
         f"{preset} {precision}: {len(rows)} context binaries of at most {shard_mb} MiB of weights",
@@ -66,11 +69,12 @@ def compare(
     QNN's programs run in the HTP emulator: minutes.
     """
     from ..evaluate.flavours import compare as run
+    from ..export.lowering import quiet_exporter
     from ..runtime import capture_executorch_log
 
     capture_executorch_log()
     loaded = model_of(model)
-    with progress_bar("compare") as report:
+    with quiet_exporter(), progress_bar("compare") as report:
         rows = run(loaded, bundles, report)
     table(
         f"{model}: one evaluation at sigma {loaded.preset.sampling.sigma_max:g}",

@@ -17,6 +17,7 @@ from torch import nn
 
 from .flavour import Flavour
 from .qnn_sdk import activate
+from .quantize import quantized
 from .report import StageReport, report_stage
 from .stages import Stage
 
@@ -40,14 +41,10 @@ def lower_qnn(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
         soc_model=getattr(QcomChipset, flavour.soc or ""),
         backend_options=generate_htp_compiler_spec(use_fp16=flavour.precision == "fp16"),
     )
-    module: nn.Module = stage.module
-    if flavour.precision != "fp16":
-        from .quantize import quantized
-
-        module = quantized(stage, flavour)
     for name in ("qnn_preprocess", "partition.qnn_partitioner"):  # a line for every op
         logging.getLogger(f"executorch.backends.qualcomm.{name}").setLevel(logging.ERROR)
     with native_output() as said:
+        module: nn.Module = quantized(stage, flavour) if flavour.quantized else stage.module
         try:
             edge = to_edge_transform_and_lower_to_qnn(module, inputs, specs)
             graph = edge.exported_program().graph_module

@@ -22,6 +22,7 @@ from torch import nn
 
 from ..compress.flops import cost
 from ..models import create_unet
+from ..models.layout import frames_at
 from ..models.resblock import SpatialResBlock
 from ..models.transformer import SpatialBlock, TemporalBlock
 from ..presets import PRESETS, Preset
@@ -29,6 +30,7 @@ from .flavour import Flavour
 from .lowering import lower
 from .qnn import execute
 from .rewrites import prepare_block
+from .rewrites.htp import HtpTemporalAttention
 from .stages import Stage, Tensor
 
 PIECES: dict[str, type[nn.Module]] = {
@@ -89,6 +91,9 @@ def make_piece(preset: Preset, path: str) -> Stage:
     others = tuple(x for x in seen[0] if not isinstance(x, torch.Tensor))
     inputs = tuple(Tensor(f"input_{i}", tuple(x.shape)) for i, x in enumerate(tensors))
     prepare_block(block, "qnn")
+    for module in block.modules():
+        if isinstance(module, HtpTemporalAttention):
+            module.make_mask(frames_at(config, path))
     return Stage(path, _Block(block, others).eval(), inputs, ())
 
 

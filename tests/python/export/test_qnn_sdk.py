@@ -117,3 +117,29 @@ def test_the_soc_is_named_and_known(tmp_path, capsys, flags, message):
 def test_only_qnn_takes_a_soc():
     with pytest.raises(ValueError, match="--soc goes with --backend qnn, not xnnpack"):
         Flavour(soc="SM8650")
+
+
+def test_the_stand_in_survives_being_closed_and_opened_again():
+    """As the runner does from stage to stage: QNN's table must not point into what was unloaded."""
+    code = """
+import ctypes, _ctypes
+count, providers = ctypes.c_uint(), ctypes.POINTER(ctypes.c_void_p)()
+tables = set()
+for _ in range(3):
+    library = ctypes.CDLL("libQnnHtp.so")
+    assert library.QnnInterface_getProviders(ctypes.byref(providers), ctypes.byref(count)) == 0
+    create = (ctypes.c_void_p * 46).from_address(providers[0])[45]
+    tables.add(create)
+    maps = [line.split()[0].split("-") for line in open("/proc/self/maps") if "mobilevd" in line]
+    assert any(int(a, 16) <= create < int(b, 16) for a, b in maps), "deviceCreate is not ours"
+    _ctypes.dlclose(library._handle)
+print(len(tables))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=find_sdk().environment(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.stdout == "1\n", result.stderr
