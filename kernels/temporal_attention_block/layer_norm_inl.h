@@ -48,8 +48,8 @@ RowMoments row_moments(const float* x, int channels, float eps) {
     for (int i = 0; i < kSums; ++i) add(i, D::load(x + c + i * kLanes));
   }
   for (; c + kLanes <= channels; c += kLanes) add(0, D::load(x + c));
-  float square = D::reduce_add(D::add(D::add(squares[0], squares[1]),
-                                      D::add(squares[2], squares[3])));
+  float square =
+      D::reduce_add(D::add(D::add(squares[0], squares[1]), D::add(squares[2], squares[3])));
   float rest = D::reduce_add(D::add(D::add(rests[0], rests[1]), D::add(rests[2], rests[3])));
   for (; c < channels; ++c) {
     const float d = x[c] - mean;
