@@ -51,8 +51,8 @@ std::size_t direct_scratch(std::size_t in_channels) {
 /// Sums of taps of two panels, nine products of a block, the chunk's inputs.
 std::size_t strided_scratch(std::size_t in_channels) {
   return kStridedTapSums * 2 * kPanelColumns * in_channels +
-         9 * kStridedChunkRows * 2 * kPanelColumns +
-         kStridedIn * kStridedIn * kStridedChunkRows * in_channels + kConvChunkPad;
+         9 * kConvChunkRows * 2 * kPanelColumns +
+         kStridedIn * kStridedIn * kConvChunkRows * in_channels + kConvChunkPad;
 }
 
 /// Floats of scratch of one lane, a multiple of a cache line.
@@ -97,8 +97,7 @@ Status run(const T* x, const W* weight, T* out, const Conv2dShape& s,
   const Conv2dFn<T, W> fn = side == kTileOut      ? methods.winograd
                             : side == kStridedOut ? methods.strided
                                                   : methods.direct;
-  const int chunk = side == kStridedOut ? kStridedChunk : kConvChunk;
-  const LaneCut cut(units, ceil_div(s.out_channels, kPanelColumns), chunk, lanes);
+  const LaneCut cut(units, ceil_div(s.out_channels, kPanelColumns), kConvChunk, lanes);
   cut.run(parallel_for, scratch, lane_scratch(s), [&](const LanePart& part) { fn(task, part); });
   return ok_status();
 }

@@ -39,10 +39,8 @@ constexpr int kGroupPanels = 4, kPieceChannels = 64;
 constexpr std::ptrdiff_t kWeightStride = kGroupPanels * kPieceChannels * kPanelColumns + 16;
 constexpr std::ptrdiff_t kSumStride = kConvChunkRows * kGroupPanels * kPanelColumns + 16;
 
-// Of the stride-2 method (strided_conv_inl.h): its tiles, the sums of taps it multiplies with, and
-// the tiles worked on at once.
+// Of the stride-2 method (strided_conv_inl.h): its tiles, and the sums of taps it multiplies with.
 constexpr int kStridedOut = 2, kStridedIn = 5, kStridedTapSums = 7;
-constexpr int kStridedChunk = 28, kStridedChunkRows = 30;
 
 template <typename T, typename W>
 using Conv2dFn = void (*)(const Conv2dTask<T, W>&, const LanePart&);

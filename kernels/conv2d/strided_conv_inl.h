@@ -51,9 +51,8 @@ class StridedConv {
         inputs_(sums_ + kProducts * kSumStride) {}
 
   void run() {
-    for (first_ = p_.unit_begin; first_ < p_.unit_end; first_ += kStridedChunk) {
-      const int count =
-          static_cast<int>(smaller<std::ptrdiff_t>(kStridedChunk, p_.unit_end - first_));
+    for (first_ = p_.unit_begin; first_ < p_.unit_end; first_ += kConvChunk) {
+      const int count = static_cast<int>(smaller<std::ptrdiff_t>(kConvChunk, p_.unit_end - first_));
       const int blocks = part_count(count, kRows);
       const auto begin = [&](int block) { return part_begin(count, blocks, block); };
       for (int b = 0; b < blocks; ++b) transform_inputs(begin(b), begin(b + 1), b);
