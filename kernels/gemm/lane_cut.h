@@ -15,16 +15,24 @@ constexpr int kMaxLanes = 1024;
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// How a number of lanes share units (of rows) times panels (of 16 output channels): first by
-/// units, `least_units` each at least, then by panels (each lane then repeats the cheap packing of
-/// its units' inputs). Panels go in pairs: what AVX-512 multiplies at once.
+/// How a number of lanes share units (of rows) times panels (of 16 output channels): by units,
+/// `least_units` each at least, and where that leaves lanes idle or unevenly loaded also by panels
+/// (each lane then repeats the cheap packing of its units' inputs). Panels go in pairs: what
+/// AVX-512 multiplies at once.
 class LaneCut {
  public:
   LaneCut(std::int64_t units, std::int64_t panels, std::int64_t least_units, int lanes)
-      : units_(units),
-        panels_(panels),
-        by_units_(std::min<std::int64_t>(lanes, ceil_div(units, least_units))),
-        by_panels_(std::clamp<std::int64_t>(panels / 4, 1, lanes / by_units_)) {}
+      : units_(units), panels_(panels) {
+    std::int64_t least = -1;  // panels times units of the busiest lane
+    for (std::int64_t u = std::min<std::int64_t>(lanes, ceil_div(units, least_units)); u > 0; --u) {
+      const std::int64_t p = std::clamp<std::int64_t>(panels / 4, 1, lanes / u);
+      const std::int64_t busiest = ceil_div(units, u) * 2 * ceil_div(ceil_div(panels, 2), p);
+      if (least >= 0 && busiest * 20 >= least * 19) continue;  // not worth packing again
+      least = busiest;
+      by_units_ = u;
+      by_panels_ = p;
+    }
+  }
 
   /// Calls work(part) for every lane; `scratch` holds `floats` for each.
   template <typename Work>
@@ -49,7 +57,7 @@ class LaneCut {
         std::min(2 * (ceil_div(panels_, 2) * part / by_panels_), panels_));
   }
 
-  std::int64_t units_, panels_, by_units_, by_panels_;
+  std::int64_t units_, panels_, by_units_ = 1, by_panels_ = 1;
 };
 
 }  // namespace mobilevd::kernels
