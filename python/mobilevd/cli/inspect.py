@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, model_of
+from .arguments import BackendLibs, Json, model_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -35,10 +35,7 @@ def inspect(
     max_relative_l2: Annotated[
         float | None, typer.Option(help="Fail above this. Default: by precision, 5e-4 for fp32.")
     ] = None,
-    backend_lib: Annotated[
-        list[Path] | None,
-        typer.Option(help="Library of a further ExecuTorch backend; repeatable."),
-    ] = None,
+    backend_lib: BackendLibs = None,
     json: Json = None,
 ) -> None:
     """What became of each stage: partitions, ops left on the CPU, borders, weights, arenas.

@@ -3,15 +3,14 @@ on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import torch
 from PIL import Image
-from torch import nn
 
+from ..evaluate.recording import Call, recording_stages
 from ..evaluate.reference_sampler import generate
 from ..models.store import Model
 from .stages import Stage
@@ -42,7 +41,11 @@ def recorded_calls(model: Model, clips: int = 3, steps: int = 8) -> dict[str, li
     model = replace(model, preset=preset)
     calls: dict[str, list[Inputs]] = {}
     frames, (h, w) = preset.unet.num_frames, preset.latent_size
-    with _recording(model, calls):
+
+    def keep(name: str, call: Call) -> None:
+        calls.setdefault(name, []).append(tuple(x.float() for x in call.tensors))
+
+    with recording_stages(model, keep):
         for i, picture in enumerate(pictures(model, clips)):
             generator = torch.Generator().manual_seed(i)
             noise = partial(_noise, generator, (1, frames, preset.vae.latent_channels, h, w))
@@ -53,39 +56,6 @@ def recorded_calls(model: Model, clips: int = 3, steps: int = 8) -> dict[str, li
 
 def _noise(generator: torch.Generator, shape: tuple[int, ...], step: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=generator)
-
-
-@contextmanager
-def _recording(model: Model, calls: dict[str, list[Inputs]]) -> Iterator[None]:
-    networks = {
-        "image_encoder": model.image_encoder,
-        "vae_encoder": model.vae.encoder,
-        "vae_decoder": model.vae.decoder,
-    }
-
-    def keep(name: str, inputs: Inputs) -> None:
-        calls.setdefault(name, []).append(tuple(x.detach().float().clone() for x in inputs))
-
-    def hook(name: str) -> Callable[[nn.Module, Inputs], None]:
-        def keep_inputs(_: nn.Module, inputs: Inputs) -> None:
-            keep(name, inputs)
-
-        return keep_inputs
-
-    hooks = [network.register_forward_pre_hook(hook(name)) for name, network in networks.items()]
-    unet, evaluate = model.unet, model.unet.forward_sinusoids
-
-    def evaluate_and_keep(*inputs: torch.Tensor) -> torch.Tensor:
-        keep("unet", inputs)
-        return evaluate(*inputs)
-
-    unet.forward_sinusoids = evaluate_and_keep  # type: ignore[assignment,method-assign]
-    try:
-        yield
-    finally:
-        del unet.forward_sinusoids
-        for handle in hooks:
-            handle.remove()
 
 
 def fitted(inputs: Inputs, shapes: Sequence[Sequence[int]]) -> list[Inputs]:

@@ -30,6 +30,10 @@ def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
     runtime.capture_executorch_log()  # after the import, which takes the log for itself
     for library in libraries:
         load_backend_library(str(library))
+    if backend == "qnn":
+        from ...export.qnn_sdk import activate
+
+        activate()
     torch.ops.load_library(str(runtime.ops_library()))
     name, needed = RUNTIMES.get(backend, (backend, f"a runtime for {backend}"))
     have = registered_backends()
