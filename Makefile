@@ -118,7 +118,7 @@ BUNDLES := $(MINI)/bundle.json $(MINI_VULKAN)/bundle.json
 WITH_BUNDLES := MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) \
   MOBILEVD_MINI_VULKAN_BUNDLE=$(abspath $(MINI_VULKAN))
 test-python: $(BUNDLES)
-	$(WITH_BUNDLES) $(BIN)/python -m pytest
+	$(WITH_BUNDLES) $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 # Minutes each; not part of make test.
 test-slow: $(BUNDLES)
