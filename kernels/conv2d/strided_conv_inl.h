@@ -5,6 +5,7 @@
 #include "conv/epilogue_inl.h"
 #include "conv2d/add_products_inl.h"
 #include "conv2d/conv2d_internal.h"
+#include "conv2d/tiles_inl.h"
 #include "conv2d/transform_2d_inl.h"
 
 // Stride 2, two outputs at once: those of a row read the inputs d0 .. d4,
@@ -42,8 +43,7 @@ class StridedConv {
   StridedConv(const Conv2dTask<T, W>& task, const LanePart& part)
       : t_(task),
         p_(part),
-        tiles_x_((task.out_width + kStridedOut - 1) / kStridedOut),
-        tiles_y_((task.out_height + kStridedOut - 1) / kStridedOut),
+        tiles_(task.out_height, task.out_width),
         tap_(task.in_channels * kPanelColumns),
         block_stride_(kRows * kPositions * task.in_channels + 16),
         tap_sums_(part.scratch),
@@ -71,15 +71,6 @@ class StridedConv {
   }
 
  private:
-  struct TilePlace {
-    std::ptrdiff_t picture, y, x;  ///< y and x of the first output
-  };
-
-  TilePlace place(int tile) const {
-    const std::ptrdiff_t index = first_ + tile, row = index / tiles_x_;
-    return {row / tiles_y_, row % tiles_y_ * kStridedOut, index % tiles_x_ * kStridedOut};
-  }
-
   /// Where the inputs of product (y, x) begin among the 25, those of each product being together.
   static constexpr int first_input(int y, int x) {
     return kStridedIn * kFirst[y] + kCount[y] * kFirst[x];
@@ -91,7 +82,7 @@ class StridedConv {
     for (std::ptrdiff_t c = 0; c < t_.in_channels; c += kLanes) {
       const int n = static_cast<int>(smaller<std::ptrdiff_t>(kLanes, t_.in_channels - c));
       for (int i = begin; i < end; ++i) {
-        transform_tile(place(i), c, n, &transformed[0][i - begin][0]);
+        transform_tile(tiles_.place(first_ + i), c, n, &transformed[0][i - begin][0]);
       }
       // Packing writes past its end: where the next position begins, it must not.
       const bool last = c + kLanes >= t_.in_channels;
@@ -109,15 +100,8 @@ class StridedConv {
   [[gnu::noinline]] void transform_tile(const TilePlace& tile, std::ptrdiff_t channel, int n,
                                         float* to) const {
     const std::ptrdiff_t top = 2 * tile.y - 1, left = 2 * tile.x - 1;
-    const T* const x = t_.x + channel;
     const auto load = [&](int row, int column) {
-      const std::ptrdiff_t y = top + row, xx = left + column;
-      if (y < 0 || y >= t_.height || xx < 0 || xx >= t_.width) return D::zero();
-      const T* p = x + ((tile.picture * t_.height + y) * t_.width + xx) * t_.in_channels;
-      // Of the channels after the next ones: the pixels of a tile are too far apart for the
-      // hardware.
-      D::prefetch_near(reinterpret_cast<const char*>(p + 2 * kLanes));
-      return n == kLanes ? D::load(p) : D::load_partial(p, n);
+      return load_pixel<D>(t_, tile.picture, top + row, left + column, channel, n);
     };
     constexpr int kProductOf[] = {0, 0, 1, 2, 2};
     transform_2d<D, kStridedIn, kStridedIn>(
@@ -174,7 +158,7 @@ class StridedConv {
   }
 
   [[gnu::noinline]] void store_tile(std::ptrdiff_t panel, int panels, int index, int row) {
-    const TilePlace tile = place(index);
+    const TilePlace tile = tiles_.place(first_ + index);
     for (int v = 0; v < panels * kPanelVecs; ++v) {
       const std::ptrdiff_t channel = panel * kPanelColumns + v * kLanes;
       const std::ptrdiff_t n = t_.out_channels - channel;
@@ -196,7 +180,7 @@ class StridedConv {
 
   const Conv2dTask<T, W>& t_;
   const LanePart& p_;
-  const std::ptrdiff_t tiles_x_, tiles_y_;
+  const Tiles<kStridedOut> tiles_;
   const std::ptrdiff_t tap_, block_stride_;
   float *const tap_sums_, *const sums_, *const inputs_;
   std::ptrdiff_t first_ = 0;  ///< first tile of the chunk

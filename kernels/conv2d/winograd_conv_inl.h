@@ -5,6 +5,7 @@
 #include "conv/epilogue_inl.h"
 #include "conv2d/add_products_inl.h"
 #include "conv2d/conv2d_internal.h"
+#include "conv2d/tiles_inl.h"
 #include "conv2d/transform_2d_inl.h"
 #include "conv2d/winograd_inl.h"
 
@@ -28,8 +29,7 @@ class WinogradConv {
   WinogradConv(const Conv2dTask<T, W>& task, const LanePart& part)
       : t_(task),
         p_(part),
-        tiles_x_((task.width + kTileOut - 1) / kTileOut),
-        tiles_y_((task.height + kTileOut - 1) / kTileOut),
+        tiles_(task.out_height, task.out_width),
         block_stride_(kRows * task.in_channels + 16),
         input_stride_(kConvChunkRows / kRows * block_stride_),
         weights_(part.scratch),
@@ -58,16 +58,7 @@ class WinogradConv {
   }
 
  private:
-  struct TilePlace {
-    std::ptrdiff_t picture, y, x;  ///< y and x of the first output
-  };
-
   int block_begin(int block) const { return part_begin(count_, blocks_, block); }
-
-  TilePlace place(int tile) const {
-    const std::ptrdiff_t index = first_ + tile, row = index / tiles_x_;
-    return {row / tiles_y_, row % tiles_y_ * kTileOut, index % tiles_x_ * kTileOut};
-  }
 
   float* sums_of(int frequency, int panel_index, int block) {
     // [panel or pair of panels][block][row][its columns]
@@ -80,7 +71,9 @@ class WinogradConv {
     alignas(64) float transformed[kFrequencies][kRows][kLanes];
     for (std::ptrdiff_t c = 0; c < t_.in_channels; c += kLanes) {
       const int n = static_cast<int>(smaller<std::ptrdiff_t>(kLanes, t_.in_channels - c));
-      for (int i = 0; i < rows; ++i) transform_tile(place(begin + i), c, n, &transformed[0][i][0]);
+      for (int i = 0; i < rows; ++i) {
+        transform_tile(tiles_.place(first_ + begin + i), c, n, &transformed[0][i][0]);
+      }
       float* to = inputs_ + block * block_stride_ + c * kRows;
       for (int f = 0; f < kFrequencies; ++f, to += input_stride_) {
         pack_rows<D>([&](int i) -> const float* { return transformed[f][i]; }, rows, n, to);
@@ -91,15 +84,8 @@ class WinogradConv {
   [[gnu::noinline]] void transform_tile(const TilePlace& tile, std::ptrdiff_t channel, int n,
                                         float* to) const {
     const std::ptrdiff_t top = tile.y - 1, left = tile.x - 1;
-    const T* const x = t_.x + channel;
     const auto load = [&](int row, int column) {
-      const std::ptrdiff_t y = top + row, xx = left + column;
-      if (y < 0 || y >= t_.height || xx < 0 || xx >= t_.width) return D::zero();
-      const T* p = x + ((tile.picture * t_.height + y) * t_.width + xx) * t_.in_channels;
-      // Of the channels after the next ones: the pixels of a tile are too far apart for the
-      // hardware.
-      D::prefetch_near(reinterpret_cast<const char*>(p + 2 * kLanes));
-      return n == kLanes ? D::load(p) : D::load_partial(p, n);
+      return load_pixel<D>(t_, tile.picture, top + row, left + column, channel, n);
     };
     transform_2d<D, kTileIn, kTileIn>(
         input_transform<D>, load, [&](int row, int column, Vec value) {
@@ -158,7 +144,7 @@ class WinogradConv {
   }
 
   [[gnu::noinline]] void store_tile(std::ptrdiff_t panel, int panels, int block, int index) {
-    const TilePlace tile = place(index);
+    const TilePlace tile = tiles_.place(first_ + index);
     for (int p = 0; p < panels; ++p) {
       for (int v = 0; v < kPanelVecs; ++v) {
         const std::ptrdiff_t channel = (panel + p) * kPanelColumns + v * kLanes;
@@ -185,7 +171,7 @@ class WinogradConv {
 
   const Conv2dTask<T, W>& t_;
   const LanePart& p_;
-  const std::ptrdiff_t tiles_x_, tiles_y_;
+  const Tiles<kTileOut> tiles_;
   const std::ptrdiff_t block_stride_, input_stride_;
   float *const weights_, *const sums_, *const inputs_;
   std::ptrdiff_t first_ = 0;  ///< first tile of the chunk
