@@ -117,11 +117,8 @@ test-packages:
 BUNDLES := $(MINI)/bundle.json $(MINI_VULKAN)/bundle.json
 WITH_BUNDLES := MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) \
   MOBILEVD_MINI_VULKAN_BUNDLE=$(abspath $(MINI_VULKAN))
-# In a process of their own: their toy "VulkanBackend" must not meet ExecuTorch's.
-TOY_BACKENDS := tests/python/runtime/test_backend_library.py
 test-python: $(BUNDLES)
-	$(WITH_BUNDLES) $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --ignore $(TOY_BACKENDS)
-	$(WITH_BUNDLES) $(BIN)/python -m pytest $(TOY_BACKENDS)
+	$(WITH_BUNDLES) $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 # Minutes each; not part of make test.
 test-slow: $(BUNDLES)

@@ -9,58 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import executorch
 import numpy as np
 import pytest
-import torch
 from mobilevd.runtime import Error, Pipeline, ops_library
 from test_bad_input import check_both_refuse, check_refused
-from torch import Tensor, nn
-from toy_bundle import FRAMES, LATENT, UNET_INPUTS, Shapes
 
+TOY_DELEGATE = Path(__file__).with_name("toy_delegate.py")
 SOURCES = Path(__file__).parents[2] / "cpp" / "backend_libraries"
 README = Path(__file__).parents[3] / "android_runner" / "README.md"
-
-
-class CopyingUnet(nn.Module):
-    """What CopyBackend computes: the output is the first values of the sample."""
-
-    def forward(self, sample: Tensor, *others: Tensor) -> Tensor:
-        # Its other inputs count as used.
-        unused = sum(x.sum() for x in others) * 0
-        return sample.reshape(-1)[: FRAMES * LATENT[0] * 24].reshape(1, FRAMES, *LATENT) + unused
-
-
-def delegated(module: nn.Module, shapes: Shapes, backend: str, processed: bytes) -> bytes:
-    """The whole module as one delegate of a backend that this process need not have."""
-    from executorch.exir import EdgeCompileConfig, to_edge
-    from executorch.exir.backend.backend_api import to_backend
-    from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
-    from executorch.exir.backend.compile_spec_schema import CompileSpec
-
-    # By a specification: ExecuTorch takes the first class of a name, whatever comes later.
-    def preprocess(_: Any, specs: list[CompileSpec]) -> PreprocessResult:
-        return PreprocessResult(processed_bytes=specs[0].value)
-
-    body = {"preprocess": staticmethod(preprocess)}
-    kind = type(backend, (BackendDetails,), body)  # its name is the backend's
-    example = tuple(torch.rand(shape) for shape in shapes.values())
-    config = EdgeCompileConfig(_check_ir_validity=False)
-    edge = to_edge(torch.export.export(module, example), compile_config=config)
-    lowered = to_backend(kind.__name__, edge.exported_program(), [CompileSpec("copy", processed)])
-
-    class Call(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lowered = lowered
-
-        def forward(self, *inputs: Tensor) -> Tensor:
-            return self.lowered(*inputs)
-
-    program = to_edge(torch.export.export(Call(), example), compile_config=config).to_executorch()
-    return program.buffer
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +31,10 @@ def delegated_bundle(bundle, tmp_path_factory):
         if key not in made:
             folder = made[key] = tmp_path_factory.mktemp(backend) / "toy"
             shutil.copytree(bundle, folder)
-            program = delegated(CopyingUnet(), UNET_INPUTS, backend, processed)
-            (folder / "unet.pte").write_bytes(program)
+            # In a process of its own: here the backend's real class may be loaded.
+            command = [sys.executable, TOY_DELEGATE, backend, processed, folder / "unet.pte"]
+            subprocess.run(command, check=True)
+            program = (folder / "unet.pte").read_bytes()
             manifest = json.loads((folder / "bundle.json").read_text())
             manifest["stages"]["unet"]["required_ops"] = []
             manifest["files"]["unet.pte"] = {
