@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mobilevd.export.flavour import Flavour
 from mobilevd.export.manifest import read_bundle
 from mobilevd.whole_files import write_text
 
@@ -36,10 +35,6 @@ def identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def name(row: Mapping[str, Any]) -> str:
     return "-".join(str(part) for part in identity(row) if part is not None)
-
-
-def flavour(row: Mapping[str, Any]) -> Flavour:
-    return Flavour(**{key: row[key] for key in FLAVOUR if key in row})
 
 
 def _budgeted(stage: Mapping[str, Any]) -> Ops:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS
 from . import compress, flavours, flops, inspect, models  # noqa: F401  (registers commands)
-from .arguments import BackendLibs, Json
+from .arguments import BackendLibs, Json, picture_as_seen
 from .device import device
 from .main import app
 from .output import progress_bar, write_json
@@ -67,7 +67,9 @@ def generate(
         )
     write_video(output, clip.frames, clip.fps)
     if contact_sheet:
-        write_contact_sheet(contact_sheet, _picture(image, clip.frames), clip.frames)
+        write_contact_sheet(
+            contact_sheet, picture_as_seen(image, *clip.frames.shape[1:3]), clip.frames
+        )
     write_json(json, clip.stats)
 
 
@@ -79,15 +81,6 @@ def _checked(output: Path) -> None:
         check_output(output)
     except ValueError as error:
         raise UsageError(str(error)) from None
-
-
-def _picture(image: Path, frames: Any) -> Any:
-    """The picture as the pipeline saw it: rotated, cropped, resized, uint8."""
-    from ..runtime import load_image
-
-    height, width = frames.shape[1:3]
-    seen = load_image(str(image), height, width)
-    return (seen.transpose(1, 2, 0) * 255).round().astype("uint8")
 
 
 def _shipped_bundle() -> Path:
@@ -121,7 +114,7 @@ def encode(
     clip = read_frames(frames)
     write_video(output, clip, fps)
     if contact_sheet:
-        picture = _picture(image, clip) if image else clip[0]
+        picture = picture_as_seen(image, *clip.shape[1:3]) if image else clip[0]
         write_contact_sheet(contact_sheet, picture, clip)
 
 

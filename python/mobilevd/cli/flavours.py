@@ -70,9 +70,7 @@ def compare(
     """
     from ..evaluate.flavours import compare as run
     from ..export.lowering import quiet_exporter
-    from ..runtime import capture_executorch_log
 
-    capture_executorch_log()
     loaded = model_of(model)
     with quiet_exporter(), progress_bar("compare") as report:
         rows = run(loaded, bundles, report)

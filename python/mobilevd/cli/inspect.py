@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import BackendLibs, Json, model_of
+from .arguments import BackendLibs, Json, model_of, picture_as_seen
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -62,7 +62,7 @@ def inspect(
     manifest = read_bundle(bundle)
     over = None
     if parity:
-        from ..evaluate.parity.programs import prepare_runtime
+        from ..evaluate.programs import prepare_runtime
 
         prepare_runtime(manifest["backend"], backend_lib or [])
         over = _measure(bundle, manifest, model, image, max_relative_l2, block or [])
@@ -85,7 +85,7 @@ def _measure(
     blocks: list[str],
 ) -> str | None:
     """Puts ``parity`` into the stages; the line about the first block over the limit."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     from ..evaluate.parity import first_over, measure_parity
 
@@ -94,9 +94,8 @@ def _measure(
         from ..training.data.photographs import HELD_OUT, package_file
 
         image = package_file(*HELD_OUT[0])
-    # The largest centred part of the clip's aspect ratio, as the runtime takes it.
-    size = (loaded.preset.width, loaded.preset.height)
-    picture = ImageOps.fit(Image.open(image).convert("RGB"), size, Image.Resampling.BICUBIC)
+    height, width = loaded.preset.height, loaded.preset.width
+    picture = Image.fromarray(picture_as_seen(image, height, width))
     with progress_bar("parity") as report:
         rows = measure_parity(bundle, manifest, loaded, picture, limit, blocks, report)
     for name, entries in rows.items():

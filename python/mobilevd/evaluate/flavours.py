@@ -6,17 +6,18 @@ then each flavour decodes its own prediction, and the frames are compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..export.bundle import read_bundle
 from ..export.calibration import Inputs, fitted, recorded_calls
+from ..export.manifest import read_bundle
 from ..export.stages import STAGES
 from ..models.preconditioning import denoised
 from ..models.store import Model
+from .programs import prepare_runtime, run_calls
 
 Run = Callable[[str, Inputs], torch.Tensor]  # stage, its inputs -> its output
 
@@ -32,28 +33,14 @@ def eager(model: Model) -> Run:
     return lambda stage, inputs: networks[stage](*inputs)
 
 
-def programs(bundle: Path) -> Run:
+def programs(bundle: Path, manifest: Mapping[str, Any]) -> Run:
     """A bundle's programs in this process; QNN's run in the HTP emulator."""
-    manifest = read_bundle(bundle)
-    if manifest["backend"] == "qnn":
-        from ..export.qnn_sdk import activate
-
-        activate()
-    from executorch.runtime import Runtime
-
-    from ..export.qnn import native_output
-    from ..runtime import ops_library
-
-    torch.ops.load_library(str(ops_library()))
+    prepare_runtime(manifest["backend"])
 
     def run(stage: str, inputs: Inputs) -> torch.Tensor:
         entry = manifest["stages"][stage]
         parts = fitted(inputs, [i["shape"] for i in entry["inputs"]])
-        with native_output():
-            method = Runtime.get().load_program(bundle / entry["program"]).load_method("forward")
-            output = torch.cat([method.execute(list(part))[0].clone() for part in parts])
-            del method  # while what it prints is taken
-        return output
+        return torch.cat(run_calls(bundle / entry["program"], parts))
 
     return run
 
@@ -76,7 +63,7 @@ def compare(
     flavours: dict[str, Run] = {"eager": eager(model)}
     for bundle in bundles:
         manifest = read_bundle(bundle)
-        flavours[f"{manifest['backend']} {manifest['precision']}"] = programs(bundle)
+        flavours[f"{manifest['backend']} {manifest['precision']}"] = programs(bundle, manifest)
     rows: list[dict[str, Any]] = []
     want: dict[str, torch.Tensor] = {}
     frames: dict[str, torch.Tensor] = {}

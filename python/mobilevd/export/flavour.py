@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .vulkan_limits import TEXTURE_LIMITS
@@ -52,6 +53,11 @@ class Flavour:
     def quantized(self) -> bool:
         """Whether lowering calibrates on real inputs."""
         return "w" in self.precision  # 8a8w: 8-bit activations, 8-bit weights
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Flavour:
+        """The flavour of a ``bundle.json`` or of another mapping with its keys."""
+        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
     def to_dict(self) -> dict[str, Any]:
         """As in ``bundle.json``: what is not given is left out."""

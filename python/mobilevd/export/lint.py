@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from .flavour import Flavour
+from .report.graph import module_path, nbytes, tensors
 from .vulkan_limits import ARENA_BYTES, BUFFER_BYTES, TEXTURE_LAYERS, texture_layers
 
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "convolution")
@@ -174,9 +175,7 @@ def _buffer(node: Node, size: int) -> Iterator[Finding]:
 
 
 def _finding(rule: str, node: Node, what: str, cure: str) -> Finding:
-    stack = node.meta.get("nn_module_stack") or {}
-    module = list(stack.values())[-1][0] if stack else ""
-    return Finding(rule, _op(node), module, what, cure)
+    return Finding(rule, _op(node), module_path(node), what, cure)
 
 
 def _op(node: Node) -> str:
@@ -186,9 +185,7 @@ def _op(node: Node) -> str:
 
 
 def _outputs(node: Node) -> list[torch.Tensor]:
-    value = node.meta.get("val")
-    values = value if isinstance(value, list | tuple) else [value]
-    return [v for v in values if isinstance(v, torch.Tensor)]
+    return tensors(node.meta.get("val"))
 
 
 def _input(node: Node) -> torch.Tensor:
@@ -196,7 +193,7 @@ def _input(node: Node) -> torch.Tensor:
 
 
 def _bytes(node: Node) -> int:
-    return sum(v.numel() * v.element_size() for v in _outputs(node))
+    return nbytes(node.meta.get("val"))
 
 
 def _sizes(x: torch.Tensor) -> str:

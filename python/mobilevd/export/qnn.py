@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +12,7 @@ import torch
 from torch import nn
 
 from .flavour import Flavour
+from .native_output import native_output
 from .qnn_sdk import activate
 from .quantize import quantized
 from .report import StageReport, report_stage
@@ -55,26 +52,6 @@ def lower_qnn(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
                 f"{error or 'no reason given'}{_last_errors(said)}"
             ) from error
     return program.buffer, report_stage(stage, graph, program.executorch_program)
-
-
-@contextmanager
-def native_output() -> Iterator[IO[bytes]]:
-    """Takes what C++ prints to standard output and error (QNN draws progress bars) into a file."""
-    with tempfile.TemporaryFile() as file:
-        saved: dict[int, int] = {}
-        sys.stdout.flush()
-        sys.stderr.flush()
-        try:
-            for descriptor in (1, 2):
-                saved[descriptor] = os.dup(descriptor)
-                os.dup2(file.fileno(), descriptor)
-            yield file
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, original in saved.items():
-                os.dup2(original, descriptor)
-                os.close(original)
 
 
 def execute(program: bytes | Path, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -31,7 +31,7 @@ from .lowering import lower
 from .qnn import execute
 from .rewrites import prepare_block
 from .rewrites.htp import HtpTemporalAttention
-from .stages import Stage, Tensor
+from .stages import Block, Stage, Tensor
 
 PIECES: dict[str, type[nn.Module]] = {
     "resblock": SpatialResBlock,
@@ -48,17 +48,6 @@ def heaviest(preset: Preset, kind: type[nn.Module]) -> tuple[str, int]:
     paths = [path for path, module in unet.named_modules() if isinstance(module, kind)]
     path = max(paths, key=lambda p: by_module[p][0])
     return path, by_module[path][0]
-
-
-class _Block(nn.Module):
-    """Tensors in, what is no tensor (the number of frames) fixed."""
-
-    def __init__(self, block: nn.Module, others: tuple[Any, ...]) -> None:
-        super().__init__()
-        self.block, self.others = block, others
-
-    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        return self.block(*tensors, *self.others)
 
 
 @torch.no_grad()
@@ -88,13 +77,12 @@ def make_piece(preset: Preset, path: str) -> Stage:
         if reset is not None:
             reset()
     tensors = [x for x in seen[0] if isinstance(x, torch.Tensor)]
-    others = tuple(x for x in seen[0] if not isinstance(x, torch.Tensor))
     inputs = tuple(Tensor(f"input_{i}", tuple(x.shape)) for i, x in enumerate(tensors))
     prepare_block(block, "qnn")
     for module in block.modules():
         if isinstance(module, HtpTemporalAttention):
             module.make_mask(frames_at(config, path))
-    return Stage(path, _Block(block, others).eval(), inputs, ())
+    return Stage(path, Block(block, seen[0]).eval(), inputs, ())
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,24 @@ class Stage:
         """Seeded standard-normal inputs."""
         generator = torch.Generator().manual_seed(seed)
         return tuple(torch.randn(i.shape, generator=generator) for i in self.inputs)
+
+
+def with_tensors(arguments: tuple[Any, ...], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+    """``arguments`` with these in place of its tensors, in order."""
+    given = iter(tensors)
+    return tuple(next(given) if isinstance(a, torch.Tensor) else a for a in arguments)
+
+
+class Block(nn.Module):
+    """A part of a network by itself: everything but the tensors among its arguments is fixed."""
+
+    def __init__(self, block: nn.Module, arguments: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.block = block
+        self.arguments = with_tensors(arguments, [torch.empty(0)] * len(arguments))
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self.block(*with_tensors(self.arguments, tensors))
 
 
 class _UNetStage(nn.Module):

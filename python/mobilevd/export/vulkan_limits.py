@@ -19,3 +19,8 @@ ARENA_BYTES = 1 << 30
 def texture_layers(channels: int, batch: int = 1) -> int:
     """Layers of a 3-D texture that holds [batch, channels, H, W], four channels to a texel."""
     return batch * ((channels + 3) // 4)
+
+
+def even_part(total: int, most: int) -> int:
+    """The size of as few even parts of at most ``most`` as there can be."""
+    return -(-total // -(-total // most))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from mobilevd.evaluate.parity import first_over, measure, measure_parity
 from mobilevd.evaluate.parity.figures import EXACT_DB, compare, worst
-from mobilevd.evaluate.parity.programs import prepare_runtime
 from mobilevd.evaluate.parity.recording import blocks_of, record_stages
+from mobilevd.evaluate.programs import prepare_runtime
 from mobilevd.export.bundle import export_bundle
 from mobilevd.export.stages import Stage, Tensor
 from mobilevd.models import create_unet

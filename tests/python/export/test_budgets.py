@@ -5,6 +5,7 @@ import json
 
 import budgets
 import pytest
+from mobilevd.export.flavour import Flavour
 from mobilevd.export.manifest import read_bundle
 from mobilevd.export.shipped import shipped_bundle
 
@@ -28,7 +29,7 @@ def manifest(row, request):
     fixture = BUNDLES.get(budgets.identity(row))
     if fixture is not None:
         return read_bundle(request.getfixturevalue(fixture))
-    return read_bundle(shipped_bundle(row["preset"], flavour=budgets.flavour(row)))
+    return read_bundle(shipped_bundle(row["preset"], flavour=Flavour.from_dict(row)))
 
 
 @pytest.mark.parametrize("row", ROWS)

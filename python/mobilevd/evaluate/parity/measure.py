@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ...export.calibration import fitted
 from ...export.flavour import Flavour
 from ...export.lowering import lower
-from ...export.stages import STAGES, Stage, Tensor, make_stage
+from ...export.stages import STAGES, Block, Stage, Tensor, make_stage, with_tensors
 from ...models.store import Model
+from ..programs import run_calls
 from .figures import compare, worst
-from .programs import run_program
 from .recording import Call, record_blocks, record_stages
 
 # Relative L2 that a sound flavour stays under, per block and per stage. fp32 leaves room for
@@ -47,7 +48,7 @@ def measure_parity(
     ValueError if the bundle is not of this model's preset, or no block has such a path.
     """
     _check_same(manifest, model)
-    flavour = _flavour(manifest)
+    flavour = Flavour.from_dict(manifest)
     limit = LIMITS[flavour.precision] if limit is None else limit
     calls = record_stages(
         model, picture, progress=lambda done, total: progress(done, total, "eager clip")
@@ -96,27 +97,16 @@ def _check_same(manifest: Mapping[str, Any], model: Model) -> None:
             )
 
 
-def _flavour(manifest: Mapping[str, Any]) -> Flavour:
-    keys = ("backend", "precision", "soc", "texture_limit")
-    return Flavour(**{key: manifest[key] for key in keys if key in manifest})
-
-
 def _fitted(tensors: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]:
-    """As the stage takes them: the first frames of a clip where its decoder goes frame by frame,
-    without the batch of one where its backend has no five dimensions."""
-    fitted = []
-    for tensor, spec in zip(tensors, stage.inputs, strict=True):
-        if tensor.dim() > len(spec.shape):
-            tensor = tensor.squeeze(0)
-        fitted.append(tensor[: spec.shape[0]])
-    return fitted
+    """As the stage takes them; of a clip that goes frame by frame, the first part."""
+    return list(fitted(tuple(tensors), [i.shape for i in stage.inputs])[0])
 
 
 def _whole(program: Path, stage: Stage, calls: Sequence[Call]) -> dict[str, Any]:
-    figures = []
-    for call in calls:
-        got = run_program(program, _fitted(call.tensors, stage))
-        figures.append(compare(got, call.output[: got.shape[0]]))
+    outputs = run_calls(program, [_fitted(call.tensors, stage) for call in calls])
+    figures = [
+        compare(got, call.output[: got.shape[0]]) for got, call in zip(outputs, calls, strict=True)
+    ]
     return {"block": WHOLE, "reference": "eager", **worst(figures)}
 
 
@@ -141,7 +131,8 @@ def _blocks(
         pairs = [_pair(e.get(path), p[path]) for e, p in zip(eager, prepared, strict=True)]
         alone = _block_stage(path, rewritten.get_submodule(path), [given for given, _, _ in pairs])
         program = lower(alone, flavour).program
-        figures = [compare(run_program(program, g.tensors), want) for g, want, _ in pairs]
+        outputs = run_calls(program, [given.tensors for given, _, _ in pairs])
+        figures = [compare(got, want) for got, (_, want, _) in zip(outputs, pairs, strict=True)]
         entries.append({"block": path, "reference": pairs[0][2], **worst(figures)})
     return entries
 
@@ -159,36 +150,17 @@ def _pair(eager: Call | None, prepared: Call) -> tuple[Call, torch.Tensor, str]:
     if eager is None or shapes(eager) != shapes(prepared):
         return prepared, prepared.output, "rewritten"
     return (
-        Call(_with_tensors(prepared.arguments, eager.tensors), eager.output),
+        Call(with_tensors(prepared.arguments, eager.tensors), eager.output),
         eager.output,
         "eager",
     )
-
-
-def _with_tensors(arguments: tuple[Any, ...], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
-    given = iter(tensors)
-    return tuple(next(given) if isinstance(a, torch.Tensor) else a for a in arguments)
-
-
-class _Block(nn.Module):
-    """A block with everything but its tensors given."""
-
-    def __init__(self, block: nn.Module, arguments: tuple[Any, ...]) -> None:
-        super().__init__()
-        self.block = block
-        self.arguments = tuple(
-            torch.empty(0) if isinstance(a, torch.Tensor) else a for a in arguments
-        )
-
-    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        return self.block(*_with_tensors(self.arguments, tensors))
 
 
 def _block_stage(path: str, block: nn.Module, calls: Sequence[Call]) -> Stage:
     call = calls[0]
     return Stage(
         path,
-        _Block(block, call.arguments).eval(),
+        Block(block, call.arguments).eval(),
         tuple(Tensor(f"input_{i}", tuple(t.shape)) for i, t in enumerate(call.tensors)),
         (Tensor("output", tuple(call.output.shape)),),
         calibration=[c.tensors for c in calls],

@@ -10,7 +10,8 @@ from torch import nn
 from ...models.attention import SelfAttention, spatial_attention, temporal_attention
 from ...models.unet import UNet
 from ...models.vae_blocks import PictureAttention
-from ..vulkan_limits import BUFFER_ELEMENTS
+from ..vulkan_limits import BUFFER_ELEMENTS, even_part
+from .linear import linear_of
 
 
 def fuse_temporal_attention(unet: UNet) -> None:
@@ -78,7 +79,7 @@ def _chunked_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
 
 def _parts(total: int, most: int) -> list[slice]:
     """As few even slices as there can be."""
-    size = -(-total // -(-total // most))
+    size = even_part(total, most)
     return [slice(i, min(i + size, total)) for i in range(0, total, size)]
 
 
@@ -156,7 +157,6 @@ def fold_scales(network: nn.Module) -> None:
         if isinstance(module, SelfAttention | PictureAttention):
             to_q = module.to_q
             if isinstance(to_q, nn.Linear):
-                folded = nn.Linear(to_q.in_features, to_q.out_features, device="meta")
-                folded.weight = nn.Parameter(to_q.weight * module.scale)
-                folded.bias = None if to_q.bias is None else nn.Parameter(to_q.bias * module.scale)
-                module.to_q, module.scale = folded, 1.0
+                bias = None if to_q.bias is None else to_q.bias * module.scale
+                module.to_q = linear_of(to_q.weight * module.scale, bias)
+                module.scale = 1.0

@@ -8,14 +8,15 @@ from torch.nn import functional as F
 
 from ...models.attention import FeedForward
 from ...models.unet import UNet
-from ..vulkan_limits import BUFFER_ELEMENTS
+from ..vulkan_limits import BUFFER_ELEMENTS, even_part
+from .linear import linear_of
 
 
 class SplitFeedForward(nn.Module):
     def __init__(self, feed_forward: FeedForward) -> None:
         super().__init__()
         self.value, self.gate = (
-            _linear(w, b)
+            linear_of(w, b)
             for w, b in zip(
                 feed_forward.proj_in.weight.chunk(2),
                 feed_forward.proj_in.bias.chunk(2),
@@ -26,12 +27,6 @@ class SplitFeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.proj_out(self.value(x) * F.gelu(self.gate(x)))
-
-
-def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return linear
 
 
 @torch.no_grad()
@@ -59,8 +54,8 @@ class FeedForwardInParts(nn.Module):
         most = max(1, BUFFER_ELEMENTS // (self.expansion * x.numel() // frames))
         if frames <= most:
             return self.feed_forward(x)
-        size = -(-frames // -(-frames // most))
-        return torch.cat([self.feed_forward(part) for part in x.split(size, dim=-3)], dim=-3)
+        parts = x.split(even_part(frames, most), dim=-3)
+        return torch.cat([self.feed_forward(part) for part in parts], dim=-3)
 
 
 def part_feed_forwards(unet: UNet) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...models.resblock import Upsample
-from ..vulkan_limits import TEXTURE_LAYERS, TEXTURE_LIMITS, texture_layers
+from ..vulkan_limits import TEXTURE_LAYERS, TEXTURE_LIMITS, even_part, texture_layers
 
 
 class StackedConv2d(nn.Module):
@@ -93,8 +93,7 @@ class GroupNormInParts(nn.Module):
         most = max(1, TEXTURE_LAYERS // texture_layers(channels))
         if frames <= most:
             return norm(x)
-        size = -(-frames // -(-frames // most))
-        return torch.cat([norm(part) for part in x.split(size)])
+        return torch.cat([norm(part) for part in x.split(even_part(frames, most))])
 
 
 def _groups(norm: nn.GroupNorm, parts: int, i: int) -> nn.GroupNorm:

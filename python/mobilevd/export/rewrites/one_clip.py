@@ -24,6 +24,7 @@ from ...models.transformer import (
 from ...models.unet import UNet
 from .constants import ConstantBlend
 from .frames import StackedConv2d
+from .linear import linear_of
 
 
 class TokenAttention(CollapsedCrossAttention):
@@ -35,9 +36,7 @@ class TokenAttention(CollapsedCrossAttention):
         assert isinstance(to_v, nn.Linear)
         assert isinstance(to_out, nn.Linear)
         weight = to_out.weight.double() @ to_v.weight.double()
-        self.linear = nn.Linear(to_v.in_features, to_out.out_features, device="meta")
-        self.linear.weight = nn.Parameter(weight.to(to_v.weight.dtype))
-        self.linear.bias = to_out.bias
+        self.linear = linear_of(weight.to(to_v.weight.dtype), to_out.bias)
 
     def forward(self, context: torch.Tensor) -> torch.Tensor:
         return self.linear(context).unsqueeze(1)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ...export.lowering import quiet_exporter
+from ..export.lowering import quiet_exporter
+from ..export.native_output import native_output
 
 # Backend -> (what ExecuTorch calls it, the runtime it needs).
 RUNTIMES = {
@@ -22,8 +23,8 @@ RUNTIMES = {
 
 def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
     """Loads ``libraries``; RuntimeError says which runtime is missing for ``backend``."""
-    from ... import runtime
-    from ..._runtime import load_backend_library, registered_backends
+    from .. import runtime
+    from .._runtime import load_backend_library, registered_backends
 
     with quiet_exporter():
         import executorch.runtime  # noqa: F401
@@ -31,7 +32,7 @@ def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
     for library in libraries:
         load_backend_library(str(library))
     if backend == "qnn":
-        from ...export.qnn_sdk import activate
+        from ..export.qnn_sdk import activate
 
         activate()
     torch.ops.load_library(str(runtime.ops_library()))
@@ -39,15 +40,21 @@ def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
     have = registered_backends()
     if name not in have:
         raise RuntimeError(
-            f"parity runs the bundle's programs, and this machine's ExecuTorch has no {name} (it "
+            f"this runs the bundle's programs, and this machine's ExecuTorch has no {name} (it "
             f"has {', '.join(have)}). Needed: {needed}; pass its library with --backend-lib"
         )
 
 
-def run_program(program: bytes | Path, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The first output. ``prepare_runtime`` first."""
+def run_calls(program: bytes | Path, calls: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
+    """The first output of each call; the program is loaded once. ``prepare_runtime`` first.
+
+    What a backend prints (QNN draws progress bars) is dropped.
+    """
     from executorch.runtime import Runtime
 
-    method = Runtime.get().load_program(program).load_method("forward")
-    # The outputs lie in the program's memory, which goes with it.
-    return method.execute([x.contiguous() for x in inputs])[0].clone()
+    with native_output():
+        method = Runtime.get().load_program(program).load_method("forward")
+        # The outputs lie in the program's memory, which goes with it.
+        outputs = [method.execute([x.contiguous() for x in call])[0].clone() for call in calls]
+        del method  # while what it prints is taken
+    return outputs
