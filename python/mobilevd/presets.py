@@ -57,6 +57,10 @@ class Preset:
     sampling: Sampling = field(default_factory=Sampling)
 
     @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
     def latent_size(self) -> tuple[int, int]:
         return self.height // self.vae.factor, self.width // self.vae.factor
 

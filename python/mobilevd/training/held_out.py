@@ -9,14 +9,14 @@ import torch
 from ..models.preconditioning import v_target
 from ..models.store import Model
 from ..models.vae import Vae
-from .data import ClipSource, Mixture, load_batch
+from .data import ClipSource, Mixture, Size, load_batch
 from .methods.svd import Conditioning, predict_v
 
 SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 
 
 @torch.no_grad()
-def reconstruction_psnr(vae: Vae, source: ClipSource, size: int, seed: int = 2) -> float:
+def reconstruction_psnr(vae: Vae, source: ClipSource, size: Size, seed: int = 2) -> float:
     """Mean PSNR (dB, peak 1 in [0, 1]) over 128 pictures."""
     images = load_batch(source, seed, 0, 128, 1, size).clips.flatten(0, 1)
     error = (vae(images).clamp(-1, 1) - images) / 2
@@ -31,7 +31,7 @@ def denoising_loss(model: Model, sigma: float, clips: int, batch: int = 8, seed:
     for first in range(0, clips, batch):
         count = min(batch, clips - first)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + first)
-        data = load_batch(source, seed, first, count, preset.unet.num_frames, preset.height)
+        data = load_batch(source, seed, first, count, preset.unet.num_frames, preset.size)
         c = Conditioning(model, data, generator)
         noise = torch.randn(c.x0.shape, generator=generator)
         level = torch.full((count,), sigma)
@@ -45,7 +45,7 @@ def evaluate_model(model: Model, clips: int) -> list[dict[str, Any]]:
     rows = [
         {
             "name": "reconstruction_psnr_db",
-            "value": reconstruction_psnr(model.vae, Mixture("test"), model.preset.height),
+            "value": reconstruction_psnr(model.vae, Mixture("test"), model.preset.size),
         }
     ]
     for sigma in SIGMAS:

@@ -32,7 +32,7 @@ def train_autoencoder(
     vae = Model.fresh(preset).vae
     if not isinstance(vae, TinyVae):
         raise ValueError(f"preset {preset.name} takes SVD's autoencoder as it is: nothing to train")
-    run = Run(output, Autoencoder(vae, Mixture("train"), preset.height), settings)
+    run = Run(output, Autoencoder(vae, Mixture("train"), preset.size), settings)
     finished = run.train(minutes)
     vae.load_state_dict(run.ema)
     save_tensors(output / "vae.safetensors", vae.state_dict())
@@ -47,7 +47,7 @@ def train_svd(
     model = Model.fresh(preset)
     load_network(model.vae, vae)
     if isinstance(model.vae, TinyVae):  # SVD's has its own scale
-        scale = latent_scale(model.vae, Mixture("train"), preset.height)
+        scale = latent_scale(model.vae, Mixture("train"), preset.size)
         model.preset = with_latent_scale(preset, scale)
     checksum = hashlib.sha256(vae.read_bytes()).hexdigest()
     run = Run(output, Svd(model, Mixture("train")), settings, {"vae_sha256": checksum})

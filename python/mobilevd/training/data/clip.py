@@ -8,6 +8,9 @@ from typing import Protocol
 import numpy as np
 
 
+Size = tuple[int, int]  # height, width
+
+
 @dataclass(frozen=True)
 class Clip:
     """``frames`` uint8 [F, H, W, 3]; ``fps`` as shown; ``motion_bucket`` 0..255 (see below)."""
@@ -18,9 +21,9 @@ class Clip:
 
 
 class ClipSource(Protocol):
-    """Draws a clip of ``frames`` x ``size`` x ``size`` from a generator, and from nothing else."""
+    """Draws a clip of ``frames`` of ``size`` (height, width) from a generator and nothing else."""
 
-    def draw(self, rng: np.random.Generator, frames: int, size: int) -> Clip: ...
+    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip: ...
 
 
 def clip_rng(seed: int, index: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .clip import Clip, motion_bucket
+from .clip import Clip, Size, motion_bucket
 
 # (package, file). The held-out ones are never trained on: flower.jpg is the demo's picture.
 TRAIN = (
@@ -48,7 +48,7 @@ class Photographs:
             image.thumbnail((640, 640), Image.Resampling.LANCZOS)
             self.images.append(image)
 
-    def draw(self, rng: np.random.Generator, frames: int, size: int) -> Clip:
+    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         image = self.images[rng.integers(len(self.images))]
         short = min(image.size)
 
@@ -61,7 +61,7 @@ class Photographs:
             np.clip(c + d, end_side / 2, s - end_side / 2)
             for c, d, s in zip(centre, shift, image.size, strict=True)
         ]
-        out = np.empty((frames, size, size, 3), np.uint8)
+        out = np.empty((frames, *size, 3), np.uint8)
         for f, t in enumerate(np.linspace(0.0, 1.0, frames)):
             half = (side + (end_side - side) * t) / 2
             x, y = centre + (np.array(end) - centre) * t
@@ -72,7 +72,7 @@ class Photographs:
                 min(box[2], image.width),
                 min(box[3], image.height),
             )
-            out[f] = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+            out[f] = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box=box))
         if rng.random() < 0.5:
             out = out[:, :, ::-1]
         return Clip(np.ascontiguousarray(out), 7, motion_bucket(out))

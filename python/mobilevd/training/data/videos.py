@@ -9,7 +9,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from .clip import Clip, motion_bucket
+from .clip import Clip, Size, motion_bucket
 from .photographs import package_file
 
 PACKAGED = tuple(
@@ -46,7 +46,7 @@ class Videos:
             cut = round(len(frames) * (1 - HELD_OUT_SHARE))
             self.videos.append((frames[:cut] if split == "train" else frames[cut:], rate))
 
-    def draw(self, rng: np.random.Generator, frames: int, size: int) -> Clip:
+    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         usable = [v for v in self.videos if len(v[0]) >= frames]
         if not usable:
             raise ValueError(f"no video is long enough for {frames} frames")
@@ -64,7 +64,7 @@ class Videos:
             crop = crop[:, :, ::-1]
         resized = np.stack(
             [
-                np.asarray(Image.fromarray(f).resize((size, size), Image.Resampling.BICUBIC))
+                np.asarray(Image.fromarray(f).resize(size[::-1], Image.Resampling.BICUBIC))
                 for f in np.ascontiguousarray(crop)
             ]
         )

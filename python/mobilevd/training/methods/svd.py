@@ -66,7 +66,7 @@ class Svd:
     def loss(self, step: int, settings: Settings, generator: torch.Generator) -> torch.Tensor:
         preset, count = self.model.preset, settings.batch_size
         frames = preset.unet.num_frames
-        batch = load_batch(self.source, settings.seed, step * count, count, frames, preset.height)
+        batch = load_batch(self.source, settings.seed, step * count, count, frames, preset.size)
         c = Conditioning(self.model, batch, generator)
         c.drop(generator)
         sigma = log_normal(count, P_MEAN, P_STD, generator)
