@@ -1,12 +1,23 @@
-"""Noise levels of SVD's training (facts: mobilevd-paper 3.1)."""
+"""Distributions of noise levels (facts: mobilevd-paper 3.1, 4, 5)."""
 
 from __future__ import annotations
 
 import torch
 
+from .clip_noise import ClipNoise
+
 P_MEAN, P_STD = 0.7, 1.6  # log sigma of training, SVD's public finetuning scripts
 COND_MEAN, COND_STD = -3.0, 0.5  # log sigma of the conditioning picture's noise, sgm config
+SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 700.0, 7.0  # SVD's sampler
 
 
-def log_normal(count: int, mean: float, std: float, generator: torch.Generator) -> torch.Tensor:
-    return (torch.randn(count, generator=generator) * std + mean).exp()
+def log_normal(noise: ClipNoise, mean: float, std: float) -> torch.Tensor:
+    """sigma [B] with log sigma ~ N(mean, std^2)."""
+    return (noise.normal() * std + mean).exp()
+
+
+def karras_grid(levels: int) -> torch.Tensor:
+    """Noise levels from SIGMA_MAX down to SIGMA_MIN, float64 (arXiv 2206.00364, eq. 5)."""
+    ramp = torch.linspace(0, 1, levels, dtype=torch.float64)
+    high, low = SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO)
+    return (high + ramp * (low - high)) ** RHO

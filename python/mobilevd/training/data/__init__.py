@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -43,21 +45,44 @@ class Mixture:
 
 @dataclass
 class Batch:
-    """``clips`` float32 [B, F, 3, H, W] in [-1, 1]; ``fps`` and ``motion_bucket`` [B]."""
+    """``first`` float32 [B, 3, H, W], the first frames; ``fps`` and ``motion_bucket`` [B].
 
-    clips: torch.Tensor
+    One of ``clips`` [B, F, 3, H, W] (pixels in [-1, 1]) and ``latents`` [B, F, 4, h, w] (the
+    VAE's, unscaled) is there.
+    """
+
+    first: torch.Tensor
     fps: torch.Tensor
     motion_bucket: torch.Tensor
+    clips: torch.Tensor | None = None
+    latents: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.first)
 
 
-def load_batch(
-    source: ClipSource, seed: int, first: int, count: int, frames: int, size: Size
-) -> Batch:
-    """Clips ``first .. first + count - 1`` of stream ``seed``."""
-    drawn = [source.draw(clip_rng(seed, first + i), frames, size) for i in range(count)]
-    pixels = torch.from_numpy(np.stack([c.frames for c in drawn])).permute(0, 1, 4, 2, 3)
-    return Batch(
-        clips=pixels.float() / 127.5 - 1.0,
-        fps=torch.tensor([float(c.fps) for c in drawn]),
-        motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
-    )
+class ClipData(Protocol):
+    """What a run trains on: clips by number, the same in every run, order and process."""
+
+    def batch(self, indices: Sequence[int]) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class DrawnClips:
+    """Clips of a source as pixels; ``seed`` names the stream."""
+
+    source: ClipSource
+    frames: int
+    size: Size
+    seed: int = 0
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        drawn = [self.source.draw(clip_rng(self.seed, i), self.frames, self.size) for i in indices]
+        pixels = torch.from_numpy(np.stack([c.frames for c in drawn])).permute(0, 1, 4, 2, 3)
+        clips = pixels.float() / 127.5 - 1.0
+        return Batch(
+            first=clips[:, 0],
+            fps=torch.tensor([float(c.fps) for c in drawn]),
+            motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
+            clips=clips,
+        )

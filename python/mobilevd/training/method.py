@@ -1,0 +1,60 @@
+"""What the loop asks of a training method: its players and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from .clip_noise import ClipNoise
+from .data import Batch
+
+
+@dataclass(frozen=True)
+class Player:
+    """What one optimizer moves: the whole of a simple training, or one side of a game.
+
+    A player moves at steps divisible by ``every``; ``learning_rate`` None: the run's.
+    """
+
+    name: str
+    module: nn.Module
+    learning_rate: float | None = None
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float | None = None
+    every: int = 1
+
+
+@dataclass
+class Loss:
+    """``total`` [] is what the player minimises, a mean over the clips of the micro-batch;
+    ``parts`` are logged."""
+
+    total: torch.Tensor
+    parts: Mapping[str, torch.Tensor]
+
+
+class Method(Protocol):
+    """A method depends on its weights, the batch, the noise and the step: on nothing else.
+
+    ``players`` move in their order (a discriminator before the generator, paper 3.2). Each
+    player's EMA is kept; the first named ``result`` is what the run is about.
+    """
+
+    players: Sequence[Player]
+    result: str
+
+    def loss(self, player: str, batch: Batch, noise: ClipNoise) -> Loss: ...
+
+    def before_step(self, step: int, generator: torch.Generator) -> None:
+        """Draws what belongs to a whole step (gates of temporal blocks), same in every process."""
+
+    def after_step(self, step: int) -> None:
+        """Moves what no optimizer moves (a target network)."""
+
+    def buffers(self) -> Mapping[str, nn.Module]:
+        """Networks that ``after_step`` moves: part of a checkpoint."""
+        return {}
