@@ -26,8 +26,10 @@ def pictures(model: Model, count: int, seed: int = 11) -> list[Image.Image]:
     from ..training.data import Mixture, clip_rng
 
     source, preset = Mixture(), model.preset
-    size = max(preset.height, preset.width)
-    drawn = (source.draw(clip_rng(seed, i), preset.unet.num_frames, size) for i in range(count))
+    side = max(preset.height, preset.width)
+    drawn = (
+        source.draw(clip_rng(seed, i), preset.unet.num_frames, (side, side)) for i in range(count)
+    )
     return [Image.fromarray(clip.frames[0]) for clip in drawn]
 
 
