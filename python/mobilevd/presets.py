@@ -108,7 +108,8 @@ _MINI = Preset(
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
-    vae=TinyVaeConfig(width=40, encoder_blocks=(1, 2, 2), decoder_blocks=(2, 2, 1)),
+    # SVD's factor, 8; nothing but the outermost convolutions at full resolution.
+    vae=TinyVaeConfig(width=48, encoder_blocks=(0, 1, 2, 3), decoder_blocks=(3, 2, 1, 0)),
     # Its own scale (training/data/clip.py): 60 is typical of what it was trained on.
     sampling=Sampling(motion_bucket=60),
 )
