@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .models.clip_vision import ClipVisionConfig
@@ -87,13 +87,13 @@ class Preset:
 
 _MINI = Preset(
     name="mini",
-    summary="SVD's architecture at a size that two CPU cores train; its weights ship",
+    summary="SVD's architecture at a size that two CPU cores train; MobileVD made of it ships",
     height=64,
     width=64,
     unet=UNetConfig(
-        block_out_channels=(32, 64, 96, 96),
+        block_out_channels=(32, 64, 64, 64),
         layers_per_block=1,
-        num_attention_heads=(1, 2, 3, 3),
+        num_attention_heads=(1, 2, 2, 2),
         cross_attention_dim=64,
         addition_time_embed_dim=32,
     ),
@@ -186,6 +186,13 @@ PRESETS: dict[str, Preset] = {
             sampling=_ONE_STEP,
         ),
         _MINI,
+        replace(
+            _MINI,
+            name="mini-hd",
+            summary="mini at twice the size: the teacher of the small benchmark",
+            height=128,
+            width=128,
+        ),
     )
 }
 

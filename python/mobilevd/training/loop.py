@@ -74,8 +74,15 @@ class Run:
         decay = settings.weight_decay if player.weight_decay is None else player.weight_decay
         rate = player.learning_rate or settings.learning_rate
         player.module.to(self.accelerator.device).train()
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in player.module.named_parameters():
+            factor = next((f for k, f in player.rates.items() if name.startswith(k)), 1.0)
+            groups.setdefault(factor, []).append(parameter)
         return torch.optim.AdamW(
-            player.module.parameters(), lr=rate, weight_decay=decay, betas=player.betas
+            [{"params": p, "factor": f} for f, p in groups.items()],
+            lr=rate,
+            weight_decay=decay,
+            betas=player.betas,
         )
 
     def _state(self):  # type: ignore[no-untyped-def]
@@ -164,7 +171,7 @@ class Run:
             )
         base = player.learning_rate or settings.learning_rate
         for group in optimizer.param_groups:
-            group["lr"] = base * settings.scale(self.step)
+            group["lr"] = base * group["factor"] * settings.scale(self.step)
         optimizer.step()
         return {**figures, f"{player.name}_gradient": norm}
 
