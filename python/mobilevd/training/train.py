@@ -18,15 +18,10 @@ from .data import BothSizes, ClipData, ClipSource, DrawnClips
 from .data.cached_latents import cache_latents
 from .loop import Run
 from .method import Method
-from .methods import mobilevd
-from .methods.animatelcm import AnimateLcm
 from .methods.autoencoder import Autoencoder
-from .methods.ladd import Ladd
-from .methods.sfv import Sfv
+from .methods.mobilevd_options import Options
 from .methods.svd import Svd
-from .methods.ufogen import UfoGen
 from .settings import Settings
-from .sheet import write_sheet
 from .start import checksum, fresh_model, model_at, teacher_for
 
 ONE_STEP = {"sampler": "euler", "steps": 1, "guidance_min": 1.0, "guidance_max": 1.0}
@@ -38,12 +33,7 @@ SAMPLING: Mapping[str, Mapping[str, object]] = {
     **dict.fromkeys(("ufogen", "ladd", "sfv"), ONE_STEP),
     "mobilevd": ONE_STEP,
 }
-DISTILLATIONS: Mapping[str, Callable[[Model, Model], Method]] = {
-    "animatelcm": AnimateLcm,
-    "ufogen": UfoGen,
-    "ladd": Ladd,
-    "sfv": Sfv,
-}
+DISTILLATIONS = ("animatelcm", "ufogen", "ladd", "sfv")
 METHODS = ("autoencoder", "svd", *DISTILLATIONS, "mobilevd")
 
 # Defaults of a run of `mini`; the CLI and `mobilevd reproduce` override them one by one.
@@ -70,7 +60,7 @@ class Training:
     teacher: Path | None = None
     vae: Path | None = None
     stage: str | None = None
-    options: mobilevd.Options = field(default_factory=mobilevd.Options)
+    options: Options = field(default_factory=Options)
     cached_clips: int = 0
     cache_folder: Path | None = None
     minutes: float | None = None
@@ -94,32 +84,50 @@ def train(training: Training) -> bool:
     data = _data(training, model)
     for network in model.networks().values():
         network.requires_grad_(False)
-    if training.method == "svd":
-        method: Method = Svd(model, train_encoder=isinstance(model.vae, TinyVae))
-    else:
-        if training.teacher is None:
-            raise ValueError(f"method {training.method} needs --teacher, a model folder")
-        teacher = teacher_for(training.preset, training.teacher)
-        inputs["teacher_sha256"] = checksum(training.teacher)
-        if training.method == "mobilevd":
-            assert training.stage is not None
-            inputs["stage"], inputs["options"] = training.stage, repr(training.options)
-            method = mobilevd.begin(
-                training.stage, model, teacher, training.options, training.settings
-            )
-        else:
-            method = DISTILLATIONS[training.method](model, teacher)
-    sheet = lambda path: write_sheet(model, training.source, path)  # noqa: E731
+    method = _method(training, model, inputs)
+
+    def sheet(path: Path) -> None:
+        from .sheet import write_sheet
+
+        write_sheet(model, training.source, path)
+
     run = Run(training.output, method, data, training.settings, inputs, sheet=sheet)
     finished = run.train(training.minutes)
     run.load_average()
     if training.method == "mobilevd":
-        mobilevd.finish(model, method)
+        from .methods.mobilevd import finish
+
+        finish(model, method)
     if run.accelerator.is_main_process:
         save_model(model, training.result, torch.float16)
         if finished:
             write_text(training.output / "finished", f"{run.step} steps\n")
     return finished
+
+
+def _method(training: Training, model: Model, inputs: dict[str, str]) -> Method:
+    if training.method == "svd":
+        return Svd(model, train_encoder=isinstance(model.vae, TinyVae))
+    if training.teacher is None:
+        raise ValueError(f"method {training.method} needs --teacher, a model folder")
+    teacher = teacher_for(training.preset, training.teacher)
+    inputs["teacher_sha256"] = checksum(training.teacher)
+    if training.method != "mobilevd":
+        return _distillation(training.method)(model, teacher)
+    from .methods.mobilevd import begin
+
+    assert training.stage is not None
+    inputs["stage"], inputs["options"] = training.stage, repr(training.options)
+    return begin(training.stage, model, teacher, training.options, training.settings)
+
+
+def _distillation(name: str) -> Callable[[Model, Model], Method]:
+    from .methods.animatelcm import AnimateLcm
+    from .methods.ladd import Ladd
+    from .methods.sfv import Sfv
+    from .methods.ufogen import UfoGen
+
+    return {"animatelcm": AnimateLcm, "ladd": Ladd, "sfv": Sfv, "ufogen": UfoGen}[name]
 
 
 def _starting_model(training: Training) -> Model:
@@ -153,9 +161,7 @@ def _data(training: Training, model: Model) -> ClipData:
         "size": str(preset.size),
         "seed": str(seed),
     }
-    return cache_latents(
-        folder, model.vae, drawn, training.cached_clips, about, training.progress
-    )
+    return cache_latents(folder, model.vae, drawn, training.cached_clips, about, training.progress)
 
 
 def _train_autoencoder(training: Training) -> bool:

@@ -15,8 +15,8 @@ from .photographs import HELD_OUT, Photographs
 from .videos import Videos
 
 __all__ = [
-    "BothSizes",
     "Batch",
+    "BothSizes",
     "Clip",
     "ClipSource",
     "Mixture",
@@ -33,12 +33,16 @@ class Mixture:
     WEIGHTS = (0.2, 0.3, 0.5)
 
     def __init__(self, split: str = "train") -> None:
+        self.split = split
         photographs = Photographs(HELD_OUT) if split == "test" else Photographs()
         self.sources: tuple[ClipSource, ...] = (
             Videos(split=split),
             photographs,
             MovingDigits(split),
         )
+
+    def __repr__(self) -> str:
+        return f"Mixture({self.split}, {self.WEIGHTS})"
 
     def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         return self.sources[rng.choice(len(self.sources), p=self.WEIGHTS)].draw(rng, frames, size)
