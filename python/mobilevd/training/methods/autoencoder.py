@@ -34,8 +34,8 @@ class Autoencoder:
         image = batch.clips.flatten(0, 1)
         latents = self.vae.encoder(image)
         frames = batch.clips.shape[1]
-        drawn = noise.normal(frames, *latents.shape[1:]).flatten(0, 1) * LATENT_NOISE
-        error = self.vae.decoder(latents + drawn).float() - image
+        drawn = noise.normal(frames, *latents.shape[1:]).flatten(0, 1)  # some numbers have no clip
+        error = self.vae.decoder(latents + LATENT_NOISE * drawn[: len(latents)]).float() - image
         penalty = latents.float().square().mean()
         total = error.abs().mean() + error.square().mean() + LATENT_PENALTY * penalty
         return Loss(total, {"mse": error.square().mean()})
