@@ -16,6 +16,7 @@ from .videos import Videos
 
 __all__ = [
     "Batch",
+    "BothSizes",
     "Clip",
     "ClipSource",
     "Mixture",
@@ -32,12 +33,16 @@ class Mixture:
     WEIGHTS = (0.2, 0.3, 0.5)
 
     def __init__(self, split: str = "train") -> None:
+        self.split = split
         photographs = Photographs(HELD_OUT) if split == "test" else Photographs()
         self.sources: tuple[ClipSource, ...] = (
             Videos(split=split),
             photographs,
             MovingDigits(split),
         )
+
+    def __repr__(self) -> str:
+        return f"Mixture({self.split}, {self.WEIGHTS})"
 
     def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         return self.sources[rng.choice(len(self.sources), p=self.WEIGHTS)].draw(rng, frames, size)
@@ -86,3 +91,23 @@ class DrawnClips:
             motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
             clips=clips,
         )
+
+
+@dataclass(frozen=True)
+class BothSizes:
+    """Pairs of frames at a size and, every second batch of 24 numbers, at twice of it.
+
+    Pictures of the larger size are a quarter as many (every fourth number): the same pixels.
+    """
+
+    source: ClipSource
+    size: Size
+    seed: int = 0
+    block: int = 24
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        large = (indices[0] // self.block) % 2 == 1
+        scale = 2 if large else 1
+        size = (self.size[0] * scale, self.size[1] * scale)
+        kept = [i for i in indices if i % 4 == 0] or list(indices[:1]) if large else indices
+        return DrawnClips(self.source, 2, size, self.seed).batch(kept)
