@@ -43,6 +43,13 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16 (autocast).")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps.")] = None,
+    sample_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between pictures of samples; 0: none.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option(help="Less memory for a third more time.")
+    ] = False,
     cache_clips: Annotated[
         int, typer.Option(min=0, help="Encode so many clips once and reuse them; 0: none.")
     ] = 0,
@@ -74,6 +81,9 @@ def train(
         "learning_rate": learning_rate,
         "seed": seed,
         "precision": precision,
+        "checkpoint_every": checkpoint_every,
+        "sample_every": sample_every,
+        "gradient_checkpointing": gradient_checkpointing or None,
     }
     changes = {k: v for k, v in given.items() if v is not None}
     with progress_bar("latents") as report:

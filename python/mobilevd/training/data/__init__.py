@@ -22,7 +22,6 @@ __all__ = [
     "Mixture",
     "Size",
     "clip_rng",
-    "load_batch",
     "motion_bucket",
 ]
 
@@ -109,5 +108,4 @@ class BothSizes:
         large = (indices[0] // self.block) % 2 == 1
         scale = 2 if large else 1
         size = (self.size[0] * scale, self.size[1] * scale)
-        kept = [i for i in indices if i % 4 == 0] or list(indices[:1]) if large else indices
-        return DrawnClips(self.source, 2, size, self.seed).batch(kept)
+        return DrawnClips(self.source, 2, size, self.seed).batch(indices[:: 4 if large else 1])

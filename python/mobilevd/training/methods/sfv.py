@@ -8,8 +8,8 @@ told apart by the teacher's frozen encoder with spatial and temporal heads.
     L_G = E D(fake) + lambda (sqrt(|x^ - x0|^2 + c^2) - c)
 
 Deviations: gamma and c are not published, ours are; Adam for SM3; the real and the generated clip
-get the same sigma' and the same noise, so that the discriminator sees their difference only (FastGen
-does so); P_std is 1 (the paper's -1 is the same distribution).
+get the same sigma' and the same noise, so that the discriminator sees their difference only (as
+FastGen); P_std is 1 (the paper's -1 is the same distribution).
 
 ``loss`` is the adversarial core of other methods, too: they give a compressed student, or
 override ``generator_sigma`` and ``discriminator_sigma``.
