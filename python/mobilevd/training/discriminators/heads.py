@@ -69,9 +69,7 @@ class DiscriminatorHeads(nn.Module):
             Head(width, condition, 2, side) for width, side in zip(widths, sides, strict=True)
         )
         self.temporal = nn.ModuleList(
-            Head(width, condition, 1, config.num_frames)
-            for width in widths
-            if with_temporal_heads
+            Head(width, condition, 1, config.num_frames) for width in widths if with_temporal_heads
         )
 
     def forward(

@@ -32,9 +32,7 @@ class TeacherDiscriminator:
                 teacher.unet.config, teacher.preset.latent_size, with_temporal_heads
             )
 
-    def features(
-        self, x: torch.Tensor, sigma: torch.Tensor, c: Conditioning
-    ) -> list[torch.Tensor]:
+    def features(self, x: torch.Tensor, sigma: torch.Tensor, c: Conditioning) -> list[torch.Tensor]:
         """Of x [B, F, 4, h, w] that already has noise of level sigma [B]."""
         return self.encoder(unet_input(x, sigma, c), c_noise(sigma), c.token, c.added_time_ids)
 
@@ -44,9 +42,7 @@ class TeacherDiscriminator:
         """[B, places] per head."""
         return self.heads(features, c_noise(sigma), c.token, c.image_latents)
 
-    def __call__(
-        self, x: torch.Tensor, sigma: torch.Tensor, c: Conditioning
-    ) -> list[torch.Tensor]:
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, c: Conditioning) -> list[torch.Tensor]:
         return self.logits(self.features(x, sigma, c), sigma, c)
 
 
