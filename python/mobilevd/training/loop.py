@@ -85,8 +85,13 @@ class Run:
             betas=player.betas,
         )
 
-    def _state(self):  # type: ignore[no-untyped-def]
-        networks = {p.name: p.module for p in self.method.players} | dict(self.method.buffers())
+    def _state(
+        self,
+    ) -> tuple[dict[str, nn.Module], dict[str, Tensors], dict[str, torch.optim.Optimizer]]:
+        """What a checkpoint holds: networks, averages, optimizers."""
+        networks: dict[str, nn.Module] = {p.name: p.module for p in self.method.players} | dict(
+            self.method.buffers()
+        )
         return networks, {self.method.result: self.average}, self.optimizers
 
     def _check_settings(self, record: dict[str, object]) -> None:

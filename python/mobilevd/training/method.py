@@ -53,9 +53,11 @@ class Method(Protocol):
 
     def before_step(self, step: int, generator: torch.Generator) -> None:
         """Draws what belongs to a whole step (gates of temporal blocks), same in every process."""
+        return None
 
     def after_step(self, step: int) -> None:
         """Moves what no optimizer moves (a target network)."""
+        return None
 
     def buffers(self) -> Mapping[str, nn.Module]:
         """Networks that ``after_step`` moves: part of a checkpoint."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,11 +25,16 @@ from .methods.svd import Svd
 from .settings import Settings
 from .start import checksum, fresh_model, model_at, teacher_for
 
-ONE_STEP = {"sampler": "euler", "steps": 1, "guidance_min": 1.0, "guidance_max": 1.0}
-EIGHT_STEPS = {**ONE_STEP, "sampler": "consistency", "steps": 8, "levels": 40}
+ONE_STEP: Mapping[str, Any] = {
+    "sampler": "euler",
+    "steps": 1,
+    "guidance_min": 1.0,
+    "guidance_max": 1.0,
+}
+EIGHT_STEPS: Mapping[str, Any] = {**ONE_STEP, "sampler": "consistency", "steps": 8, "levels": 40}
 
 # What a method makes of the preset's sampling; those not named leave it as it is.
-SAMPLING: Mapping[str, Mapping[str, object]] = {
+SAMPLING: Mapping[str, Mapping[str, Any]] = {
     "animatelcm": EIGHT_STEPS,
     **dict.fromkeys(("ufogen", "ladd", "sfv"), ONE_STEP),
     "mobilevd": ONE_STEP,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def cache_latents(
     data: ClipData,
     count: int,
     about: dict[str, str],
-    progress=lambda done, total: None,  # type: ignore[no-untyped-def]
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> CachedLatents:
     """Makes the folder, unless one of the same ``about`` (what it was made from) is there."""
     record = {**about, "clips": str(count)}

@@ -6,21 +6,18 @@ decoder are trained together from pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import nn
 
 from ...models.tiny_vae import TinyVae
 from ..clip_noise import ClipNoise
 from ..data import Batch, ClipSource, DrawnClips, Size
-from ..method import Loss, Player
+from ..method import Loss, Method, Player
 
 LATENT_PENALTY = 1e-3  # keeps |latent| within the decoder's tanh(z/3)*3
 LATENT_NOISE = 0.03  # the denoiser's residual error must not show
 
 
-class Autoencoder:
+class Autoencoder(Method):
     """Pairs of frames at the preset's size and at twice of it: one VAE serves both of `mini`'s."""
 
     result = "vae"
@@ -34,18 +31,11 @@ class Autoencoder:
         image = batch.clips.flatten(0, 1)
         latents = self.vae.encoder(image)
         frames = batch.clips.shape[1]
-        drawn = noise.normal(frames, *latents.shape[1:]).flatten(0, 1) * LATENT_NOISE
-        error = self.vae.decoder(latents + drawn).float() - image
+        drawn = noise.normal(frames, *latents.shape[1:]).flatten(0, 1)  # some numbers have no clip
+        error = self.vae.decoder(latents + LATENT_NOISE * drawn[: len(latents)]).float() - image
         penalty = latents.float().square().mean()
         total = error.abs().mean() + error.square().mean() + LATENT_PENALTY * penalty
         return Loss(total, {"mse": error.square().mean()})
-
-    def before_step(self, step: int, generator: torch.Generator) -> None: ...
-
-    def after_step(self, step: int) -> None: ...
-
-    def buffers(self) -> Mapping[str, nn.Module]:
-        return {}
 
 
 @torch.no_grad()

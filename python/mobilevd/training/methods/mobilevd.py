@@ -103,7 +103,8 @@ def begin(
             model.unet = merge_funnels(model.unet)
     elif stage not in ("adversarial", "pruning"):
         raise ValueError(f"unknown stage '{stage}'; known: {', '.join(STAGES)}")
-    pruner, choose_until = None, 0
+    pruner: TemporalBlockPruner | L1Pruner | None = None
+    choose_until = 0
     if stage == "pruning":
         blocks = temporal_blocks(model.unet.config)
         n = options.kept(blocks)

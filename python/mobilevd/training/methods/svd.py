@@ -10,9 +10,6 @@ Deviations: where the image encoder is ours and not CLIP it is trained along (``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
 from torch import nn
 
 from ...models.preconditioning import v_target
@@ -20,11 +17,11 @@ from ...models.store import Model
 from ..clip_noise import ClipNoise
 from ..conditioning import Conditioning, predict_v
 from ..data import Batch
-from ..method import Loss, Player
+from ..method import Loss, Method, Player
 from ..noise import P_MEAN, P_STD, log_normal
 
 
-class Svd:
+class Svd(Method):
     result = "denoiser"
 
     def __init__(self, model: Model, train_encoder: bool = False) -> None:
@@ -43,10 +40,3 @@ class Svd:
         x, n = c.noised(sigma, noise)
         v = predict_v(self.model.unet, x, sigma, c)
         return Loss((v - v_target(c.x0, n, sigma)).square().mean(), {})
-
-    def before_step(self, step: int, generator: torch.Generator) -> None: ...
-
-    def after_step(self, step: int) -> None: ...
-
-    def buffers(self) -> Mapping[str, nn.Module]:
-        return {}
