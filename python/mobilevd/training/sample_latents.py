@@ -1,8 +1,7 @@
-"""Clips that a teacher makes, many at a time: LADD's synthetic data (facts: mobilevd-paper 7).
+"""Clips that a model makes, many at a time: for sheets, and as LADD's data (facts 7).
 
-A clip keeps its first frame, frame rate and motion bucket and loses its own frames for those that
-Euler steps with guidance make of it. :class:`SampledClips` is data like any other, to be kept by
-``cache_latents`` (a clip costs 50 evaluations).
+The same formulas as the runtime's sampler and ``evaluate.reference_sampler``, in the networks' own
+type and with every clip's own first frame, frame rate and motion bucket.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import nn
 
 from ..models.preconditioning import denoised
 from ..models.store import Model
@@ -23,47 +21,68 @@ from .data import Batch, ClipData
 from .guidance import frame_guidance, guided_v
 from .noise import karras_grid
 
+SALT = 101  # no player of a run draws these numbers
+
+
+def sampling_sigmas(sampling: Sampling) -> list[float]:
+    """The levels a clip goes through and a last 0 (facts 3.1; multistep consistency: 5)."""
+    s = sampling
+    levels = s.levels if s.sampler == "consistency" else s.steps
+    if levels is None or s.steps > levels:
+        raise ValueError(f"{s.steps} consistency steps need as many levels, not {levels}")
+    grid = karras_grid(levels, s.sigma_min, s.sigma_max, s.rho).tolist()
+    return [*(grid[i * levels // s.steps] for i in range(s.steps)), 0.0]
+
 
 @torch.no_grad()
-def euler_latents(
-    unet: nn.Module, c: Conditioning, noise: torch.Tensor, sampling: Sampling
+def sample_latents(
+    model: Model,
+    batch: Batch,
+    seed: int,
+    indices: Sequence[int],
+    sampling: Sampling | None = None,
 ) -> torch.Tensor:
-    """N(0, 1) ``noise`` [B, F, 4, h, w] -> clean scaled latents of that shape, as the sampler of
-    ``evaluate`` and the runtime make them; micro-conditions and picture's noise are c's own."""
-    if sampling.sampler != "euler":
-        raise ValueError(f"synthetic clips need Euler steps, not {sampling.sampler}")
-    count, frames = noise.shape[:2]
-    one = torch.ones(count, device=noise.device)
-    guidance = frame_guidance(sampling.guidance_min * one, sampling.guidance_max * one, frames)
-    sigmas = [*karras_grid(sampling.steps).tolist(), 0.0]
-    x = noise * (sigmas[0] ** 2 + 1) ** 0.5
+    """Clean scaled latents [B, F, 4, h, w] for the batch's first frames and micro-conditions.
+
+    ``sampling``: the model's own, unless given. Clip ``indices[i]`` of ``seed`` is the same in
+    every batch.
+    """
+    s = sampling or model.preset.sampling
+    noise = ClipNoise(seed, indices, SALT, batch.first.device)
+    c = Conditioning(model, batch, noise, s.noise_aug)
+    count, *shape = c.x0.shape
+    one = torch.ones(count, device=c.x0.device)
+    guidance = frame_guidance(s.guidance_min * one, s.guidance_max * one, shape[0])
+    sigmas = sampling_sigmas(s)
+    x = noise.normal(*shape) * (sigmas[0] ** 2 + 1) ** 0.5
     for sigma, following in pairwise(sigmas):
         level = sigma * one
-        if sampling.guidance_max > 1:
-            v = guided_v(unet, x, level, c, guidance)
+        if s.guidance_max > 1:
+            v = guided_v(model.unet, x, level, c, guidance)
         else:
-            v = predict_v(unet, x, level, c)
-        x = x + (x - denoised(x, v, level)) / sigma * (following - sigma)
+            v = predict_v(model.unet, x, level, c)
+        clean = denoised(x, v, level)
+        if s.sampler == "consistency":
+            x = clean + following * noise.normal(*shape) if following else clean
+        else:
+            x = clean + following / sigma * (x - clean)
     return x
 
 
 @dataclass(frozen=True)
 class SampledClips:
-    """Clip ``index`` of ``data`` as ``teacher`` continues its first frame; the same every time."""
+    """Clip ``index`` of ``data`` as ``teacher`` continues its first frame: LADD's "real" clips.
+
+    To be kept by ``cache_latents``: a clip costs 50 evaluations. The guidance is the teacher's.
+    """
 
     teacher: Model
     data: ClipData
-    sampling: Sampling
+    sampling: Sampling | None = None
     seed: int = 0
 
-    @torch.no_grad()
     def batch(self, indices: Sequence[int]) -> Batch:
         batch, model = self.data.batch(indices), self.teacher
-        noise = ClipNoise(self.seed, indices, salt=SALT)
-        c = Conditioning(model, batch, noise)
-        n = noise.normal(*c.x0.shape[1:])
-        latents = euler_latents(model.unet, c, n, self.sampling) / model.preset.vae.latent_scale
+        latents = sample_latents(model, batch, self.seed, indices, self.sampling)
+        latents = latents / model.preset.vae.latent_scale
         return Batch(batch.first, batch.fps, batch.motion_bucket, latents=latents)
-
-
-SALT = 101  # no player of a run draws these numbers

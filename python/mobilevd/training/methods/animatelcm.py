@@ -16,7 +16,7 @@ Deviations: none known in the loss; the data are clips of the preset's length an
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +67,8 @@ class AnimateLcm:
         prepare_networks(model, teacher)
         self.model, self.teacher, self.constants, k = model, teacher, constants, constants
         self.target = copy.deepcopy(model.unet).requires_grad_(False)
-        self.players = (Player("student", model.unet, k.learning_rate, k.betas, k.weight_decay),)
+        student = Player("student", model.unet, k.learning_rate, k.betas, k.weight_decay)
+        self.players: Sequence[Player] = (student,)
         self.sigmas = torch.cat([karras_grid(k.levels), torch.zeros(1)]).float()
 
     def loss(self, player: str, batch: Batch, noise: ClipNoise) -> Loss:

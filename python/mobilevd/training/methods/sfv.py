@@ -8,8 +8,8 @@ told apart by the teacher's frozen encoder with spatial and temporal heads.
     L_G = E D(fake) + lambda (sqrt(|x^ - x0|^2 + c^2) - c)
 
 Deviations: gamma and c are not published, ours are; Adam for SM3; the real and the generated clip
-get the same sigma' and the same noise, so that the discriminator sees their difference only (FastGen
-does so); P_std is 1 (the paper's -1 is the same distribution).
+get the same sigma' and the same noise, so that nothing else tells them apart (FastGen does so);
+P_std is 1 (the paper's -1 is the same distribution).
 
 ``loss`` is the adversarial core of other methods, too: they give a compressed student, or
 override ``generator_sigma`` and ``discriminator_sigma``.
@@ -17,7 +17,7 @@ override ``generator_sigma`` and ``discriminator_sigma``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,7 +70,10 @@ SFV_CONSTANTS = SfvConstants()
 
 
 def prepare_networks(model: Model, teacher: Model) -> None:
-    """Freezes all but the student's UNet, which is trained in place; ValueError if both share it."""
+    """Freezes all but the student's UNet, which is trained in place.
+
+    ValueError if the student is the teacher itself.
+    """
     if model.unet is teacher.unet:
         raise ValueError("student and teacher are one network: load or copy the model twice")
     for network in (*teacher.networks().values(), model.vae, model.image_encoder):
@@ -95,7 +98,7 @@ class Sfv:
         self.model, self.constants = model, constants
         self.discriminator = TeacherDiscriminator(teacher, with_temporal_heads, checkpointing)
         k = constants
-        self.players = (
+        self.players: Sequence[Player] = (
             Player("discriminator", self.discriminator.heads, k.discriminator_rate, k.betas, 0.0),
             Player("generator", model.unet, k.generator_rate, k.betas, 0.0, k.generator_every),
         )

@@ -17,7 +17,7 @@ apart. SF-V's authors, short of memory, used their own discriminator in this row
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,9 +77,9 @@ class UfoGen:
         prepare_networks(model, teacher)
         self.model, self.constants, k = model, constants, constants
         self.discriminator = copy.deepcopy(teacher.unet).requires_grad_(True)
-        nn.init.zeros_(self.discriminator.conv_out.weight)
-        nn.init.zeros_(self.discriminator.conv_out.bias)
-        self.players = (
+        for parameter in self.discriminator.conv_out.parameters():
+            nn.init.zeros_(parameter)
+        self.players: Sequence[Player] = (
             Player(
                 "discriminator",
                 self.discriminator,
