@@ -23,6 +23,7 @@ from ..whole_files import write_text
 from .checkpoint import load_checkpoint, save_checkpoint
 from .clip_noise import ClipNoise
 from .data import Batch, ClipData
+from .gradient_checkpointing import checkpoint_blocks
 from .method import Method, Player
 from .plot import plot_losses
 from .run_log import RunLog
@@ -63,6 +64,9 @@ class Run:
         self.accelerator = accelerator or Accelerator(mixed_precision=mixed)
         self.sheet = sheet
         self.players = {p.name: p for p in method.players}
+        if settings.gradient_checkpointing:
+            for player in method.players:
+                checkpoint_blocks(player.module)
         self.optimizers = {p.name: self._optimizer(p) for p in method.players}
         module = self.players[method.result].module
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}

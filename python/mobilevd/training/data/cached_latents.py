@@ -55,10 +55,13 @@ def cache_latents(
     latents, first, conditions = [], [], []
     for start in range(0, count, 8):
         batch = data.batch(range(start, min(count, start + 8)))
-        assert batch.clips is not None
-        with torch.autocast("cpu", torch.bfloat16):  # its error, 0.4 %, is below fp16 storage's use
-            flat = vae.encoder(batch.clips.flatten(0, 1)).float()
-        latents.append(flat.unflatten(0, batch.clips.shape[:2]).half().numpy())
+        own = batch.latents  # what a teacher sampled is kept as it is
+        if own is None:
+            assert batch.clips is not None
+            with torch.autocast("cpu", torch.bfloat16):  # its error, 0.4 %, is below fp16's use
+                flat = vae.encoder(batch.clips.flatten(0, 1)).float()
+            own = flat.unflatten(0, batch.clips.shape[:2])
+        latents.append(own.half().numpy())
         first.append(((batch.first + 1) * 127.5).round().byte().numpy())
         conditions.append(torch.stack([batch.fps, batch.motion_bucket], 1).numpy())
         progress(min(count, start + 8), count)

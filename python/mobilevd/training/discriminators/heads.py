@@ -40,7 +40,7 @@ class Head(nn.Module):
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         h = F.leaky_relu(self.norm(self.conv(x)), 0.2).flatten(2).transpose(1, 2)
         projected = (h @ self.projection(condition)[:, :, None])[..., 0]
-        return self.out(h)[..., 0] + projected * h.shape[-1] ** -0.5
+        return (self.out(h)[..., 0] + projected * h.shape[-1] ** -0.5).float()
 
 
 class DiscriminatorHeads(nn.Module):

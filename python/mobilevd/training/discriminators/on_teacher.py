@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -46,6 +48,6 @@ class TeacherDiscriminator:
         return self.logits(self.features(x, sigma, c), sigma, c)
 
 
-def twice_differentiable() -> sdpa_kernel:
+def twice_differentiable() -> AbstractContextManager[None]:
     """Fused attention has no second derivative, which an exact R1 through the encoder needs."""
     return sdpa_kernel(SDPBackend.MATH)

@@ -8,8 +8,8 @@ told apart by the teacher's frozen encoder with spatial and temporal heads.
     L_G = E D(fake) + lambda (sqrt(|x^ - x0|^2 + c^2) - c)
 
 Deviations: gamma and c are not published, ours are; Adam for SM3; the real and the generated clip
-get the same sigma' and the same noise, so that the discriminator sees their difference only (as
-FastGen); P_std is 1 (the paper's -1 is the same distribution).
+get the same sigma' and the same noise, so that nothing else tells them apart (FastGen does so);
+P_std is 1 (the paper's -1 is the same distribution).
 
 ``loss`` is the adversarial core of other methods, too: they give a compressed student, or
 override ``generator_sigma`` and ``discriminator_sigma``.
@@ -17,7 +17,7 @@ override ``generator_sigma`` and ``discriminator_sigma``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +40,9 @@ R1_FORMS = ("latents", "features", "finite_difference")
 class SfvConstants:
     """Defaults are the paper's where it gives them (facts 4)."""
 
-    generator_levels: int = 4  # Karras grid; all but the lowest: sigma in 700, 70.5, 2.27
-    generator_weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # uniform; highest level first
+    # A Karras grid of 4 without the lowest level: 700, 70.5, 2.27; uniform.
+    generator_sigmas: tuple[float, ...] = tuple(karras_grid(4)[:-1].tolist())
+    generator_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
     discriminator_levels: int = 1000
     p_mean: float = -1.0  # of log sigma': "the" sensitive constant (SF-V table 3)
     p_std: float = 1.0
@@ -53,6 +54,7 @@ class SfvConstants:
     generator_rate: float = 1e-5
     discriminator_rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    generator_every: int = 1
     ema_decay: float = 0.95
     batch_size: int = 32
     steps: int = 50_000
@@ -60,15 +62,18 @@ class SfvConstants:
     def __post_init__(self) -> None:
         if self.r1_form not in R1_FORMS:
             raise ValueError(f"unknown R1 '{self.r1_form}'; known: {', '.join(R1_FORMS)}")
-        if len(self.generator_weights) != self.generator_levels - 1:
-            raise ValueError(f"{self.generator_levels} levels need one weight less")
+        if len(self.generator_weights) != len(self.generator_sigmas):
+            raise ValueError("generator_sigmas and generator_weights must be as many")
 
 
 SFV_CONSTANTS = SfvConstants()
 
 
-def frozen_copy_check(model: Model, teacher: Model) -> None:
-    """The student is trained in place, so it must not be the teacher itself."""
+def prepare_networks(model: Model, teacher: Model) -> None:
+    """Freezes all but the student's UNet, which is trained in place.
+
+    ValueError if the student is the teacher itself.
+    """
     if model.unet is teacher.unet:
         raise ValueError("student and teacher are one network: load or copy the model twice")
     for network in (*teacher.networks().values(), model.vae, model.image_encoder):
@@ -89,22 +94,24 @@ class Sfv:
         with_temporal_heads: bool = True,
         checkpointing: bool = False,
     ) -> None:
-        frozen_copy_check(model, teacher)
+        prepare_networks(model, teacher)
         self.model, self.constants = model, constants
         self.discriminator = TeacherDiscriminator(teacher, with_temporal_heads, checkpointing)
         k = constants
-        self.players = (
+        self.players: Sequence[Player] = (
             Player("discriminator", self.discriminator.heads, k.discriminator_rate, k.betas, 0.0),
-            Player("generator", model.unet, k.generator_rate, k.betas, 0.0),
+            Player("generator", model.unet, k.generator_rate, k.betas, 0.0, k.generator_every),
         )
-        self.generator_grid = karras_grid(k.generator_levels)[:-1].float()
         grid = karras_grid(k.discriminator_levels)
         self.discriminator_grid = grid.float()
         self.discriminator_weights = discretized_log_normal(grid, k.p_mean, k.p_std)
 
     def generator_sigma(self, noise: ClipNoise) -> torch.Tensor:
-        index = noise.choice(torch.tensor(self.constants.generator_weights))
-        return self.generator_grid.to(index.device)[index]
+        index = noise.choice(torch.tensor(self.generator_weights()))
+        return torch.tensor(self.constants.generator_sigmas, device=index.device)[index]
+
+    def generator_weights(self) -> tuple[float, ...]:
+        return self.constants.generator_weights
 
     def discriminator_sigma(self, noise: ClipNoise) -> torch.Tensor:
         index = noise.choice(self.discriminator_weights)
