@@ -14,7 +14,8 @@ def plot_losses(log: Path, picture: Path) -> None:
     """``log.csv`` -> PNG: a panel for each figure, raw and its running mean over 5 % of the run."""
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
-    rows = list(csv.DictReader(log.open()))
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
     if len(rows) < 2:
         return
     names = [n for n in rows[0] if n not in ("step", "seconds", "rate_scale")]

@@ -18,9 +18,8 @@ class RunLog:
         self.columns: list[str] = []
         rows: list[dict[str, str]] = []
         if path.is_file():
-            reader = csv.DictReader(path.open())
-            self.columns = list(reader.fieldnames or [])
-            rows = [r for r in reader if int(r["step"]) <= step]
+            self.columns, rows = _read(path)
+            rows = [r for r in rows if int(r["step"]) <= step]
             self._rewrite(rows)
         self.started = time.monotonic() - (float(rows[-1]["seconds"]) if rows else 0.0)
         self.sums: defaultdict[str, float] = defaultdict(float)
@@ -45,8 +44,15 @@ class RunLog:
         new = [k for k in row if k not in self.columns]
         if new:
             self.columns += new
-            self._rewrite(list(csv.DictReader(self.path.open())) if self.path.is_file() else [])
+            self._rewrite(_read(self.path)[1] if self.path.is_file() else [])
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
         self.sums.clear()
         self.counts.clear()
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows."""
+    with path.open() as file:
+        reader = csv.DictReader(file)
+        return list(reader.fieldnames or []), list(reader)

@@ -72,7 +72,7 @@ def run(folder, settings=SETTINGS, **options):
 
 
 def losses(folder):
-    rows = csv.DictReader((folder / "log.csv").open())
+    rows = csv.DictReader((folder / "log.csv").read_text().splitlines())
     return [(row["step"], row["model_loss"], row["rival_loss"]) for row in rows]
 
 
@@ -223,7 +223,7 @@ def test_train_command_survives_kill_9(tmp_path):
     subprocess.run([*common, "-o", str(tmp_path / "whole")], env=environment, check=True)
 
     def figures(folder):
-        rows = list(csv.DictReader((folder / "log.csv").open()))
+        rows = csv.DictReader((folder / "log.csv").read_text().splitlines())
         return [(r["step"], r["vae_loss"], r["vae_gradient"]) for r in rows]
 
     assert figures(folder) == figures(tmp_path / "whole")
