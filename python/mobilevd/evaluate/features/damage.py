@@ -65,9 +65,7 @@ def morph(
     return clip + share * (other - clip)
 
 
-DAMAGES: Mapping[str, Damage] = {
-    f.__name__: f for f in (blur, noise, fade, freeze, jumble, morph)
-}
+DAMAGES: Mapping[str, Damage] = {f.__name__: f for f in (blur, noise, fade, freeze, jumble, morph)}
 # Those that leave in place what the digits' labels say.
 HARMLESS = ("blur", "noise")
 

@@ -18,7 +18,7 @@ from ...training.data import MovingDigits, clip_rng
 from ...training.data.digits import Digit
 from ...whole_files import whole_folder
 from .damage import DAMAGES, HARMLESS, damaged
-from .network import CLASSES, DIGITS, FRAMES, SEEN, SIZE, FeatureNetwork
+from .network import DIGITS, FRAMES, SEEN, SIZE, FeatureNetwork
 
 NETWORK, RECORD = "network.safetensors", "features.json"
 
