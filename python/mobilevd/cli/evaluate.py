@@ -94,7 +94,7 @@ def train_features(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     json: Json = None,
 ) -> None:
-    """Train the network whose features the Fréchet digits distance is taken on (about 10 minutes)."""
+    """Train the network that the Fréchet digits distance takes its features from: ten minutes."""
     import dataclasses
 
     from ..evaluate.features.train import Training

@@ -87,8 +87,8 @@ def bootstrap_interval(
     Both sets are drawn anew with replacement and the percentiles of the distances taken. Finite
     sets make the distance too large, and resampled ones do so once more; that second bias, the mean
     of the resamples less the distance itself, is taken off, the first is not. So the interval is of
-    what N clips give, as every published FVD is: :func:`frechet_distance` of real against real clips
-    (the floor) tells how much of it is bias.
+    what N clips give, as every published FVD is; the distance of real from real clips (the floor)
+    tells how much of it is bias.
     """
     x, y = _checked(generated), _checked(real)
     rng = np.random.Generator(np.random.Philox(seed))

@@ -40,11 +40,11 @@ def measure(
 ) -> dict[str, Any]:
     """Figures of ``clips`` clips of a model against real ones; run again, it goes on.
 
-    The pictures are the first frames of stream 2 ``seed``; the real set is of stream 2 ``seed`` + 1,
-    so that what a perfect model would get is the floor: the distance of the real clips that the
-    pictures come from. ``extract`` decides which distance it is (default: the Fréchet digits
-    distance); ``source`` gives the real clips (default: held-out moving digits). ``sheet``: a PNG of
-    some of the clips below the real ones.
+    The pictures are first frames of stream 2 ``seed``; the real set is stream 2 ``seed`` + 1, so
+    that a perfect model gets the floor: the distance of the real clips that the pictures are from.
+    ``extract`` decides which distance it is (default: the Fréchet digits distance); ``source``
+    gives the real clips (default: held-out moving digits). ``sheet``: a PNG of some of the clips
+    below the real ones.
     """
     sampler = sampler_of(model, steps)
     preset = sampler.model.preset

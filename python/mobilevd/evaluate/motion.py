@@ -1,7 +1,7 @@
-"""How clips move, by a few plain statistics of their pixels, and how far two sets are apart in them.
+"""How clips move, by plain statistics of their pixels, and how far two sets are apart in them.
 
 Fréchet distances hide lost motion (MobileVD's table 2: FVD falls while JEDi rises), so this stands
-beside them. It sees a clip that stands still, frames out of order, a clip that does not start at its
+beside them. It sees clips that stand still, frames out of order, clips that do not start at their
 picture, and clips that all move alike.
 """
 
@@ -34,17 +34,17 @@ STATISTICS: Mapping[str, float] = {
 def _light(clips: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Of [..., 3, H, W] in [-1, 1]: light [...], its centre [..., 2] and spread [...] as shares of
     the side, the colours' shares [..., 3]."""
-    lit = (clips.double() + 1) / 2
+    lit = (clips + 1) / 2
     grey = lit.mean(-3)
     height, width = grey.shape[-2:]
     y = (torch.arange(height, dtype=torch.float64) + 0.5) / height
     x = (torch.arange(width, dtype=torch.float64) + 0.5) / width
-    total = grey.sum((-2, -1)).clamp_min(1e-6)
-    columns, rows = grey.sum(-2), grey.sum(-1)
+    columns, rows = grey.sum(-2).double(), grey.sum(-1).double()
+    total = columns.sum(-1).clamp_min(1e-6)
     centre = torch.stack([(columns * x).sum(-1), (rows * y).sum(-1)], -1) / total[..., None]
     square = ((columns * x**2).sum(-1) + (rows * y**2).sum(-1)) / total
     spread = (square - centre.square().sum(-1)).clamp_min(0).sqrt()
-    colours = lit.sum((-2, -1))
+    colours = lit.sum((-2, -1)).double()
     return total, centre, spread, colours / colours.sum(-1, keepdim=True).clamp_min(1e-6)
 
 
@@ -54,7 +54,7 @@ def motion_statistics(clips: torch.Tensor, first: torch.Tensor) -> NDArray[np.fl
         raise ValueError(f"motion needs clips [B, F, 3, H, W] of 3 frames, not {clips.shape}")
     light, centre, spread, colours = _light(clips)
     _, start, start_spread, _ = _light(first)
-    change = (clips[:, 1:] - clips[:, :-1]).double().abs().mean((2, 3, 4))
+    change = (clips[:, 1:] - clips[:, :-1]).abs().mean((2, 3, 4)).double()
     shift = centre - start[:, None]
     far = shift.norm(dim=-1)
     velocity = centre[:, 1:] - centre[:, :-1]
