@@ -71,4 +71,5 @@ class FeatureNetwork(nn.Module):
             [DIGITS * (CLASSES + DIGIT_NUMBERS), len(DAMAGES)], dim=1
         )
         digits = digits.unflatten(1, (DIGITS, -1))
-        return digits[..., :CLASSES], digits[..., CLASSES:], damage
+        # Everything asked for lies in [0, 1]: training starts in the middle.
+        return digits[..., :CLASSES], digits[..., CLASSES:] + 0.5, damage
