@@ -15,6 +15,7 @@ from .photographs import HELD_OUT, Photographs
 from .videos import Videos
 
 __all__ = [
+    "BothSizes",
     "Batch",
     "Clip",
     "ClipSource",
@@ -86,3 +87,23 @@ class DrawnClips:
             motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
             clips=clips,
         )
+
+
+@dataclass(frozen=True)
+class BothSizes:
+    """Pairs of frames at a size and, every second batch of 24 numbers, at twice of it.
+
+    Pictures of the larger size are a quarter as many (every fourth number): the same pixels.
+    """
+
+    source: ClipSource
+    size: Size
+    seed: int = 0
+    block: int = 24
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        large = (indices[0] // self.block) % 2 == 1
+        scale = 2 if large else 1
+        size = (self.size[0] * scale, self.size[1] * scale)
+        kept = [i for i in indices if i % 4 == 0] or list(indices[:1]) if large else indices
+        return DrawnClips(self.source, 2, size, self.seed).batch(kept)

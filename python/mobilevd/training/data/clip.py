@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-
 Size = tuple[int, int]  # height, width
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from .clip import Clip, Size, motion_bucket
 
-
 SPLITS = {"train": (0, 1, 2), "features": (3,), "test": (4,)}  # scan number modulo 5
 CANVAS = 128  # every size is reduced from this one, so that sizes show the same clip
 
@@ -33,7 +32,7 @@ class MovingDigits:
             raise ValueError(f"moving digits are square, not {size[1]}x{size[0]}")
         canvas = np.zeros((frames, CANVAS, CANVAS, 3), np.float32)
         for _ in range(self.digits):
-            side = int(CANVAS * rng.uniform(0.3, 0.45))
+            side = int(CANVAS * rng.uniform(0.38, 0.55))
             scan = Image.fromarray(self.images[rng.integers(len(self.images))])
             glyph = np.asarray(scan.resize((side, side), Image.Resampling.BICUBIC), np.float32)
             colour = rng.uniform(0.4, 1.0, 3)
