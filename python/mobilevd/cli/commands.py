@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS
-from . import compress, flavours, flops, inspect, models  # noqa: F401  (registers commands)
+from . import compress, flavours, flops, inspect, models, pack_shards  # noqa: F401  (registers commands)
 from .arguments import BackendLibs, Json, picture_as_seen
 from .device import device
 from .main import app

@@ -32,5 +32,10 @@ def placed(within: Size, box: tuple[float, float], down: float, right: float) ->
 
 def resized(picture: Image.Image, box: Box, size: Size) -> Image.Image:
     """``box`` of the picture at ``size``, bicubic with antialiasing."""
-    inside = (max(box[0], 0), max(box[1], 0), min(box[2], picture.width), min(box[3], picture.height))
+    inside = (
+        max(box[0], 0),
+        max(box[1], 0),
+        min(box[2], picture.width),
+        min(box[3], picture.height),
+    )
     return picture.resize(size[::-1], Image.Resampling.BICUBIC, box=inside)

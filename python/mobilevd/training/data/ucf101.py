@@ -82,7 +82,7 @@ class Ucf101(VideoClips):
         shape, since generated clips go back to 320x240 before they are compared. A damaged video
         is counted in ``failed`` and the next one taken. ValueError if too few are left.
         """
-        usable = set(v.name for v in self.usable(frames))
+        usable = {v.name for v in self.usable(frames)}
         done = 0
         for video in sorted(self.videos, key=lambda v: _order(seed, v.name)):
             if video.name not in usable:

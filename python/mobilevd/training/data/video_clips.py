@@ -105,18 +105,21 @@ class VideoClips:
         videos = self.usable(frames)
         for _ in range(TRIES):
             video = videos[rng.integers(len(videos))]
-            moment, down, right, mirror = rng.random(4)
-            start = video.facts.first + moment * (video.facts.seconds - self.span(frames))
             try:
-                out = self.read(video, start, frames, size, (down, right))
+                return self.cut(video, rng, frames, size)
             except Unreadable as error:
                 self.fail(video, error)
-                continue
-            if self.flip and mirror < 0.5:
-                out = np.ascontiguousarray(out[:, :, ::-1])
-            return Clip(out, float(self.fps), motion_bucket(out))
         first = "; ".join(f"{n} ({why})" for n, why in list(self.failed.items())[:3])
         raise ValueError(f"{TRIES} videos in a row of {self.where} cannot be read: {first}")
+
+    def cut(self, video: Video, rng: np.random.Generator, frames: int, size: Size) -> Clip:
+        """A random clip of this video; :class:`Unreadable` if it turns out damaged."""
+        moment, down, right, mirror = rng.random(4)
+        start = video.facts.first + moment * (video.facts.seconds - self.span(frames))
+        out = self.read(video, start, frames, size, (down, right))
+        if self.flip and mirror < 0.5:
+            out = np.ascontiguousarray(out[:, :, ::-1])
+        return Clip(out, float(self.fps), motion_bucket(out))
 
     def fail(self, video: Video, error: Unreadable) -> None:
         if video.name not in self.failed:

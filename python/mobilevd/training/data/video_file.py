@@ -152,4 +152,3 @@ def upright(frame: av.VideoFrame) -> Image.Image:
               270: Image.Transpose.ROTATE_270}.get(frame.rotation % 360)  # fmt: skip
     picture = frame.to_image()
     return picture.transpose(turned) if turned is not None else picture
-

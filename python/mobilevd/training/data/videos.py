@@ -37,7 +37,8 @@ def decode_video(path: Path, max_height: int = 160) -> tuple[np.ndarray, Fractio
 
 
 class Videos:
-    """Crops at 40 to 100 % of the largest of the size's shape, every 1st to 3rd frame, mirrored half of the time."""
+    """Crops of the size's shape, at 40 to 100 % of the largest, every 1st to 3rd frame; half of
+    the clips are mirrored."""
 
     def __init__(self, paths: list[Path] | None = None, split: str = "train") -> None:
         paths = paths if paths is not None else [package_file(*p) for p in PACKAGED]
