@@ -16,6 +16,7 @@ from . import (  # noqa: F401  (registers commands)
     flops,
     inspect,
     models,
+    pack_shards,
     reproduce,
     train,
 )

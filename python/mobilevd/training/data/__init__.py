@@ -18,11 +18,17 @@ __all__ = [
     "Batch",
     "BothSizes",
     "Clip",
+    "ClipData",
     "ClipSource",
+    "DrawnClips",
     "Mixture",
+    "MovingDigits",
+    "Photographs",
     "Size",
+    "Videos",
     "clip_rng",
     "motion_bucket",
+    "stacked",
 ]
 
 
@@ -71,6 +77,18 @@ class ClipData(Protocol):
     def batch(self, indices: Sequence[int]) -> Batch: ...
 
 
+def stacked(drawn: Sequence[Clip]) -> Batch:
+    """Clips of one size as a batch of pixels."""
+    pixels = torch.from_numpy(np.stack([c.frames for c in drawn])).permute(0, 1, 4, 2, 3)
+    clips = pixels.float() / 127.5 - 1.0
+    return Batch(
+        first=clips[:, 0],
+        fps=torch.tensor([float(c.fps) for c in drawn]),
+        motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
+        clips=clips,
+    )
+
+
 @dataclass(frozen=True)
 class DrawnClips:
     """Clips of a source as pixels; ``seed`` names the stream."""
@@ -81,15 +99,8 @@ class DrawnClips:
     seed: int = 0
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        drawn = [self.source.draw(clip_rng(self.seed, i), self.frames, self.size) for i in indices]
-        pixels = torch.from_numpy(np.stack([c.frames for c in drawn])).permute(0, 1, 4, 2, 3)
-        clips = pixels.float() / 127.5 - 1.0
-        return Batch(
-            first=clips[:, 0],
-            fps=torch.tensor([float(c.fps) for c in drawn]),
-            motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
-            clips=clips,
-        )
+        rngs = (clip_rng(self.seed, i) for i in indices)
+        return stacked([self.source.draw(rng, self.frames, self.size) for rng in rngs])
 
 
 @dataclass(frozen=True)
