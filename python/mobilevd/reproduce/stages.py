@@ -58,7 +58,7 @@ def _mobilevd(prefix: str, preset: str, start: str, teacher: str, steps: int) ->
 
 STAGES: tuple[Stage, ...] = (
     Stage("autoencoder", "autoencoder", "mini", Settings(
-        1600, 24, 2e-3, weight_decay=0.0, warmup=100, cooldown_share=0.5, precision="bf16",
+        2400, 24, 2e-3, weight_decay=0.0, warmup=100, cooldown_share=0.5, precision="bf16",
     )),
     Stage("pretraining", "svd", "mini", _SVD),
     Stage("svd-hd", "svd", "mini-hd", replace(_SVD, steps=700, learning_rate=1e-3), "pretraining"),
