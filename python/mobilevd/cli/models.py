@@ -1,4 +1,4 @@
-"""The sub-commands that export and evaluate models."""
+"""The sub-command that exports models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from ..errors import UsageError
 from .arguments import Json, ModelSource, model_of
 from .main import app
-from .output import progress_bar, table, write_json
+from .output import progress_bar, write_json
 
 
 @app.command(epilog="Example: mobilevd export --model mini -o bundles/mini")
@@ -48,17 +48,3 @@ def export(
     size = sum(f["bytes"] for f in manifest["files"].values()) / 1e6
     print(f"{output}: {len(manifest['stages'])} stages, {size:.1f} MB")
     write_json(json, manifest)
-
-
-@app.command(epilog="Example: mobilevd evaluate --model mini --json figures.json")
-def evaluate(
-    model: ModelSource = "mini",
-    clips: Annotated[int, typer.Option(min=1, help="Held-out clips for the loss.")] = 64,
-    json: Json = None,
-) -> None:
-    """Held-out figures: the autoencoder's PSNR and the denoiser's loss by noise level."""
-    from ..training.held_out import evaluate_model
-
-    rows = evaluate_model(model_of(model), clips)
-    table("held out", ["figure", "value"], [[r["name"], f"{r['value']:.4f}"] for r in rows])
-    write_json(json, rows)

@@ -66,22 +66,28 @@ def sample_latents(
     noise: torch.Tensor,
     sampling: Sampling,
     renoise: Renoise | None = None,
+    ids: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """N(0, 1) ``noise`` [B, F, L, h, w] -> clean latents of that shape, float64.
 
     token [B, 1, D] and image_latents [B, L, h, w] condition all frames; the unconditional branch
-    sees zeros for both.
+    sees zeros for both. ``ids`` [B, 3], each clip's micro-conditioning; default: ``sampling``'s.
     """
     if sampling.sampler == "consistency" and sampling.steps > 1 and renoise is None:
         raise ValueError("consistency sampling of several steps needs renoise")
     batch, frames = noise.shape[:2]
     dtype = next(unet.parameters()).dtype
-    ids = added_time_ids(sampling).to(dtype).expand(batch, -1)
+    given = added_time_ids(sampling).expand(batch, -1) if ids is None else ids
+    ids = given.to(noise.device, dtype)
     picture = image_latents[:, None].expand(-1, frames, -1, -1, -1).to(dtype)
     token = token.to(dtype)
     guided = sampling.guidance_max > 1
     guidance = torch.linspace(
-        sampling.guidance_min, sampling.guidance_max, frames, dtype=torch.float64
+        sampling.guidance_min,
+        sampling.guidance_max,
+        frames,
+        dtype=torch.float64,
+        device=noise.device,
     ).view(1, frames, 1, 1, 1)
 
     def velocity(x: torch.Tensor, sigma: torch.Tensor, conditional: bool) -> torch.Tensor:
@@ -89,7 +95,7 @@ def sample_latents(
         sample = torch.cat([c_in(sigma, x).to(dtype), picture * on], dim=2)
         return unet(sample, c_noise(sigma).to(dtype), token * on, ids).double()
 
-    sigmas = sampling_sigmas(sampling)
+    sigmas = sampling_sigmas(sampling).to(noise.device)
     x = noise.double() * (sigmas[0] ** 2 + 1).sqrt()
     for step, (sigma, following) in enumerate(pairwise(sigmas)):
         v = velocity(x, sigma, True)

@@ -14,6 +14,7 @@ from time import monotonic
 import torch
 
 from ..models.store import save_model
+from ..presets import Sampling
 from ..training.data import Mixture
 from ..training.start import model_at
 from ..training.train import Training, train
@@ -34,6 +35,11 @@ class Benchmark:
         """Model folder of a stage (the autoencoder's is a file)."""
         name = "autoencoder.safetensors" if stage == "autoencoder" else stage
         return self.results / "weights" / name
+
+    def trained_sampling(self, stage: str) -> Sampling:
+        """As the stage's own model has it."""
+        preset = json.loads((self.weights(stage) / "model.json").read_text())
+        return Sampling(**preset["sampling"])
 
     def log(self, stage: str) -> Path:
         return self.results / "logs" / stage

@@ -16,19 +16,20 @@ class RunLog:
         """Rows after ``step`` are dropped: they will be written again."""
         self.path = path
         self.columns: list[str] = []
-        self.seconds = 0.0
+        rows: list[dict[str, str]] = []
         if path.is_file():
-            reader = csv.DictReader(path.open())
-            self.columns = list(reader.fieldnames or [])
-            rows = [r for r in reader if int(r["step"]) <= step]
-            self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
-            with whole_file(path) as temporary, temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, self.columns)
-                writer.writeheader()
-                writer.writerows(rows)
-        self.started = time.monotonic() - self.seconds
+            self.columns, rows = _read(path)
+            rows = [r for r in rows if int(r["step"]) <= step]
+            self._rewrite(rows)
+        self.started = time.monotonic() - (float(rows[-1]["seconds"]) if rows else 0.0)
         self.sums: defaultdict[str, float] = defaultdict(float)
         self.counts: defaultdict[str, int] = defaultdict(int)
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
     def add(self, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
@@ -36,17 +37,22 @@ class RunLog:
             self.counts[name] += 1
 
     def write(self, step: int, scale: float) -> None:
-        """A row; the first one decides the columns."""
+        """A row; what no row had before becomes a column."""
         row = {"step": str(step), "seconds": f"{time.monotonic() - self.started:.1f}"}
         row["rate_scale"] = f"{scale:.4g}"
         row |= {k: f"{v / self.counts[k]:.6f}" for k, v in self.sums.items()}
-        new = not self.columns
+        new = [k for k in row if k not in self.columns]
         if new:
-            self.columns = list(row)
+            self.columns += new
+            self._rewrite(_read(self.path)[1] if self.path.is_file() else [])
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(file, self.columns).writerow(row)
         self.sums.clear()
         self.counts.clear()
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows."""
+    with path.open() as file:
+        reader = csv.DictReader(file)
+        return list(reader.fieldnames or []), list(reader)
