@@ -140,7 +140,7 @@ def _about(data: DrawnClips, extract: Extractor) -> dict[str, object]:
         "statistics": list(STATISTICS),
         "seed": data.seed,
         "size": data.size,
-        "clip_0_sha256": hashlib.sha256(clip.numpy().data).hexdigest(),
+        "clip_0_sha256": hashlib.sha256(clip.numpy().tobytes()).hexdigest(),
     }
 
 
