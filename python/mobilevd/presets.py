@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .models.clip_vision import ClipVisionConfig
@@ -87,13 +87,13 @@ class Preset:
 
 _MINI = Preset(
     name="mini",
-    summary="SVD's architecture at a size that two CPU cores train; its weights ship",
+    summary="SVD's architecture at a size that two CPU cores train; MobileVD made of it ships",
     height=64,
     width=64,
     unet=UNetConfig(
-        block_out_channels=(32, 64, 96, 96),
+        block_out_channels=(32, 64, 64, 64),
         layers_per_block=1,
-        num_attention_heads=(1, 2, 3, 3),
+        num_attention_heads=(1, 2, 2, 2),
         cross_attention_dim=64,
         addition_time_embed_dim=32,
     ),
@@ -108,7 +108,8 @@ _MINI = Preset(
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
-    vae=TinyVaeConfig(width=40, encoder_blocks=(1, 2, 2), decoder_blocks=(2, 2, 1)),
+    # SVD's factor, 8; nothing but the outermost convolutions at full resolution.
+    vae=TinyVaeConfig(width=48, encoder_blocks=(0, 1, 2, 3), decoder_blocks=(3, 2, 1, 0)),
     # Its own scale (training/data/clip.py): 60 is typical of what it was trained on.
     sampling=Sampling(motion_bucket=60),
 )
@@ -185,6 +186,13 @@ PRESETS: dict[str, Preset] = {
             sampling=_ONE_STEP,
         ),
         _MINI,
+        replace(
+            _MINI,
+            name="mini-hd",
+            summary="mini at twice the size: the teacher of the small benchmark",
+            height=128,
+            width=128,
+        ),
     )
 }
 

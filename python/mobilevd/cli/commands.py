@@ -9,7 +9,17 @@ import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS
-from . import compress, evaluate, flavours, flops, inspect, models  # noqa: F401  (registers commands)
+from . import (  # noqa: F401  (registers commands)
+    compress,
+    evaluate,
+    flavours,
+    flops,
+    inspect,
+    models,
+    pack_shards,
+    reproduce,
+    train,
+)
 from .arguments import BackendLibs, Json, picture_as_seen
 from .device import device
 from .main import app

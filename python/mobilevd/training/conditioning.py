@@ -21,9 +21,14 @@ class Conditioning:
     the VAE and not scaled, as SVD has it.
     """
 
-    def __init__(self, model: Model, batch: Batch, noise: ClipNoise) -> None:
+    def __init__(
+        self, model: Model, batch: Batch, noise: ClipNoise, level: float | None = None
+    ) -> None:
+        """``level``: of the picture's noise; drawn where it is None."""
         first = batch.first
         noise_aug = log_normal(noise, COND_MEAN, COND_STD)
+        if level is not None:
+            noise_aug = torch.full_like(noise_aug, level)
         noisy = first + noise_aug[:, None, None, None] * noise.normal(*first.shape[1:])
         with torch.no_grad():
             self.image_latents = model.vae.encoder(noisy).float()

@@ -9,8 +9,9 @@ import torch
 from ..models.preconditioning import v_target
 from ..models.store import Model
 from ..models.vae import Vae
-from .data import ClipSource, Mixture, Size, load_batch
-from .methods.svd import Conditioning, predict_v
+from .clip_noise import ClipNoise
+from .conditioning import Conditioning, predict_v
+from .data import ClipSource, DrawnClips, Mixture, Size
 
 SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 
@@ -18,7 +19,9 @@ SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 @torch.no_grad()
 def reconstruction_psnr(vae: Vae, source: ClipSource, size: Size, seed: int = 2) -> float:
     """Mean PSNR (dB, peak 1 in [0, 1]) over 128 pictures."""
-    images = load_batch(source, seed, 0, 128, 1, size).clips.flatten(0, 1)
+    clips = DrawnClips(source, 1, size, seed).batch(range(128)).clips
+    assert clips is not None
+    images = clips.flatten(0, 1)
     error = (vae(images).clamp(-1, 1) - images) / 2
     mse = error.square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
     return float((-10 * mse.log10()).mean())
@@ -27,16 +30,16 @@ def reconstruction_psnr(vae: Vae, source: ClipSource, size: Size, seed: int = 2)
 @torch.no_grad()
 def denoising_loss(model: Model, sigma: float, clips: int, batch: int = 8, seed: int = 3) -> float:
     """E |v - v*|^2 at one noise level, SVD's weighted loss, over held-out clips."""
-    preset, source, total = model.preset, Mixture("test"), 0.0
+    preset, total = model.preset, 0.0
+    data = DrawnClips(Mixture("test"), preset.unet.num_frames, preset.size, seed)
     for first in range(0, clips, batch):
-        count = min(batch, clips - first)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + first)
-        data = load_batch(source, seed, first, count, preset.unet.num_frames, preset.size)
-        c = Conditioning(model, data, generator)
-        noise = torch.randn(c.x0.shape, generator=generator)
-        level = torch.full((count,), sigma)
-        v = predict_v(model.unet, c.x0 + sigma * noise, level, c)
-        error = (v - v_target(c.x0, noise, level)).square().mean(dim=(1, 2, 3, 4))
+        indices = range(first, min(first + batch, clips))
+        noise = ClipNoise(seed, indices)
+        c = Conditioning(model, data.batch(indices), noise)
+        level = torch.full((len(indices),), sigma)
+        x, n = c.noised(level, noise)
+        v = predict_v(model.unet, x, level, c)
+        error = (v - v_target(c.x0, n, level)).square().mean(dim=(1, 2, 3, 4))
         total += float(error.sum())
     return total / clips
 

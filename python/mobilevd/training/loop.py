@@ -1,172 +1,193 @@
-"""The training loop: AdamW, EMA, atomic checkpoints, exact resume, logs."""
+"""The training loop: players in turn, any number of processes, EMA, exact resume, logs.
+
+One process or many (``accelerate launch``) compute the same losses: a clip's noise belongs to the
+clip (clip_noise.py), and gradients are summed over micro-batches and processes.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import torch
+from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import load_file
 from torch import nn
 
-from ..models.store import save_tensors
-from ..whole_files import recover_folder, whole_folder, write_text
+from ..whole_files import write_text
+from .checkpoint import load_checkpoint, save_checkpoint
+from .clip_noise import ClipNoise
+from .data import Batch, ClipData
+from .gradient_checkpointing import checkpoint_blocks
+from .method import Method, Player
 from .plot import plot_losses
+from .run_log import RunLog
+from .settings import FREE_TO_CHANGE, Settings
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the last checkpoint is whole."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """A run. ``steps`` fixes the schedule: warm-up, constant, then linear to zero."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    seed: int = 0
-    weight_decay: float = 1e-2
-    ema_decay: float = 0.999
-    warmup: int = 200
-    cooldown_share: float = 0.4
-    clip_norm: float = 1.0
-    precision: str = "fp32"
-    checkpoint_every: int = 200
-    log_every: int = 10
-
-    def rate(self, step: int) -> float:
-        cooldown = max(1, int(self.steps * self.cooldown_share))
-        up = (step + 1) / max(1, self.warmup)
-        down = (self.steps - step) / cooldown
-        return self.learning_rate * min(1.0, up, down)
+Tensors = dict[str, torch.Tensor]
 
 
-class Method(Protocol):
-    """What is trained: ``loss`` depends on (step, generator) and the weights only."""
-
-    @property
-    def trainable(self) -> nn.Module: ...
-
-    def loss(self, step: int, settings: Settings, generator: torch.Generator) -> torch.Tensor: ...
-
-
-def ema_update(ema: dict[str, torch.Tensor], model: nn.Module, decay: float, step: int) -> None:
+def ema_update(average: Tensors, module: nn.Module, decay: float, step: int) -> None:
     """Exponential moving average, shorter while young: min(decay, (1+step)/(10+step))."""
     decay = min(decay, (1 + step) / (10 + step))
-    for name, value in model.state_dict().items():
-        ema[name].lerp_(value, 1 - decay)
+    for name, value in module.state_dict().items():
+        average[name].lerp_(value, 1 - decay)
 
 
 class Run:
-    """A folder with ``settings.json``, ``log.csv``, ``loss.png`` and ``checkpoint/``."""
+    """A folder with ``settings.json``, ``log.csv``, ``loss.png``, ``checkpoint/``, ``samples/``."""
 
     def __init__(
         self,
         folder: Path,
         method: Method,
+        data: ClipData,
         settings: Settings,
         inputs: Mapping[str, str] | None = None,
+        accelerator: Accelerator | None = None,
+        sheet: Callable[[Path], object] | None = None,
     ) -> None:
-        """``inputs``: what the run depends on besides settings (name -> sha256)."""
-        self.folder, self.method, self.settings = Path(folder), method, settings
-        self.record = {**asdict(settings), **(inputs or {})}
-        self.optimizer = torch.optim.AdamW(
-            method.trainable.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            betas=(0.9, 0.99),
-        )
-        self.ema = {k: v.detach().clone() for k, v in method.trainable.state_dict().items()}
-        self.step = 0
-        self.folder.mkdir(parents=True, exist_ok=True)
-        recover_folder(self.folder / "checkpoint")
-        if (self.folder / "checkpoint").is_dir():
-            self._load()
-        else:
-            text = json.dumps(self.record, indent=1) + "\n"
-            write_text(self.folder / "settings.json", text)
+        """``inputs``: what the run depends on besides settings (name -> sha256); ``sheet`` writes
+        a picture of samples of the averaged weights."""
+        self.folder, self.method, self.data, self.settings = folder, method, data, settings
+        mixed = "bf16" if settings.precision == "bf16" else "no"
+        self.accelerator = accelerator or Accelerator(mixed_precision=mixed)
+        self.sheet = sheet
+        self.players = {p.name: p for p in method.players}
+        if settings.gradient_checkpointing:
+            for player in method.players:
+                checkpoint_blocks(player.module)
+        self.optimizers = {p.name: self._optimizer(p) for p in method.players}
+        module = self.players[method.result].module
+        self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self._check_settings({**asdict(settings), **(inputs or {})})
+        self.step = load_checkpoint(folder / "checkpoint", *self._state())
 
-    def _load(self) -> None:
-        folder = self.folder / "checkpoint"
-        saved = json.loads((self.folder / "settings.json").read_text())
-        # More or fewer steps only move the cool-down: a run may be lengthened or ended early.
-        wanted = {**self.record, "steps": saved["steps"]}
-        changed = [k for k, v in wanted.items() if saved.get(k) != v]
-        if changed:
-            raise TrainingError(
-                f"{self.folder} was started with other settings ({', '.join(changed)}): "
-                "use them again, or another --output"
-            )
-        self.method.trainable.load_state_dict(load_file(folder / "model.safetensors"))
-        self.ema = load_file(folder / "ema.safetensors")
-        moments = load_file(folder / "optimizer.safetensors")
-        state = json.loads((folder / "state.json").read_text())
-        self.step = state["step"]
-        for i, p in enumerate(self.optimizer.param_groups[0]["params"]):
-            self.optimizer.state[p] = {
-                "step": torch.tensor(float(self.step)),
-                "exp_avg": moments[f"{i}.exp_avg"],
-                "exp_avg_sq": moments[f"{i}.exp_avg_sq"],
-            }
+    def _optimizer(self, player: Player) -> torch.optim.Optimizer:
+        settings = self.settings
+        decay = settings.weight_decay if player.weight_decay is None else player.weight_decay
+        rate = player.learning_rate or settings.learning_rate
+        player.module.to(self.accelerator.device).train()
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in player.module.named_parameters():
+            factor = next((f for k, f in player.rates.items() if name.startswith(k)), 1.0)
+            groups.setdefault(factor, []).append(parameter)
+        return torch.optim.AdamW(
+            [{"params": p, "factor": f} for f, p in groups.items()],
+            lr=rate,
+            weight_decay=decay,
+            betas=player.betas,
+        )
+
+    def _state(
+        self,
+    ) -> tuple[dict[str, nn.Module], dict[str, Tensors], dict[str, torch.optim.Optimizer]]:
+        """What a checkpoint holds: networks, averages, optimizers."""
+        networks: dict[str, nn.Module] = {p.name: p.module for p in self.method.players} | dict(
+            self.method.buffers()
+        )
+        return networks, {self.method.result: self.average}, self.optimizers
+
+    def _check_settings(self, record: dict[str, object]) -> None:
+        """A folder belongs to one run; only its length and its conveniences may change."""
+        path = self.folder / "settings.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            old = json.loads(path.read_text())
+            keys = (set(old) | set(record)) - FREE_TO_CHANGE
+            different = sorted(k for k in keys if old.get(k) != record.get(k))
+            if different:
+                raise TrainingError(
+                    f"{self.folder} holds a run with other settings ({', '.join(different)}): "
+                    "give the same ones or another folder"
+                )
+        if self.accelerator.is_main_process:
+            write_text(path, json.dumps(record, indent=1) + "\n")
 
     def save(self) -> None:
-        """The new checkpoint is written beside the old one, which goes only when it is whole."""
-        moments = {
-            f"{i}.{k}": self.optimizer.state[p][k]
-            for i, p in enumerate(self.optimizer.param_groups[0]["params"])
-            for k in ("exp_avg", "exp_avg_sq")
-        }
-        with whole_folder(self.folder / "checkpoint", lambda folder: True) as new:
-            save_tensors(new / "model.safetensors", self.method.trainable.state_dict())
-            save_tensors(new / "ema.safetensors", self.ema)
-            save_tensors(new / "optimizer.safetensors", moments)
-            (new / "state.json").write_text(json.dumps({"step": self.step}))
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.folder / "checkpoint", self.step, *self._state())
+        self.accelerator.wait_for_everyone()
 
-    def train_step(self) -> float:
-        """One optimizer step. All randomness comes from (seed, step): resume needs no RNG state."""
-        settings, model = self.settings, self.method.trainable
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step)
-        bf16 = settings.precision == "bf16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = self.method.loss(self.step, settings, generator)
-        if not math.isfinite(loss.item()):
+    def load_average(self) -> None:
+        """The averaged weights take the place of the trained ones: the run's result."""
+        self.players[self.method.result].module.load_state_dict(self.average)
+
+    def _micro_batches(self) -> list[Sequence[int]]:
+        """The clips of this process in this step, in pieces."""
+        size, world = self.settings.batch_size, self.accelerator.num_processes
+        if size % world:
+            raise TrainingError(f"batch size {size} is not a multiple of {world} processes")
+        first = self.step * size
+        own = range(first + self.accelerator.process_index, first + size, world)
+        piece = self.settings.micro_batch or len(own)
+        return [own[i : i + piece] for i in range(0, len(own), piece)]
+
+    def train_step(self) -> dict[str, float]:
+        """Every player that is due moves once; the figures to log."""
+        step, settings = self.step, self.settings
+        self.method.before_step(step, torch.Generator().manual_seed(settings.seed * 1000003 + step))
+        pieces = self._micro_batches()
+        batches = [_to(self.data.batch(p), self.accelerator.device) for p in pieces]
+        figures: dict[str, float] = {}
+        for salt, (name, player) in enumerate(self.players.items()):
+            if step % player.every == 0:
+                figures |= self._move(player, pieces, batches, salt)
+                if name == self.method.result:
+                    ema_update(self.average, player.module, settings.ema_decay, step)
+        self.method.after_step(step)
+        self.step += 1
+        return figures
+
+    def _move(
+        self, player: Player, pieces: list[Sequence[int]], batches: list[Batch], salt: int
+    ) -> dict[str, float]:
+        settings, accelerator = self.settings, self.accelerator
+        for other in self.players.values():
+            other.module.requires_grad_(other is player)
+        optimizer = self.optimizers[player.name]
+        optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, torch.Tensor] = {}
+        for piece, batch in zip(pieces, batches, strict=True):
+            noise = ClipNoise(settings.seed, piece, salt, accelerator.device)
+            with accelerator.autocast():
+                loss = self.method.loss(player.name, batch, noise)
+            share = len(piece) / settings.batch_size
+            (loss.total * share).backward()
+            for key, value in {"loss": loss.total, **loss.parts}.items():
+                sums[key] = sums.get(key, 0.0) + value.detach().float() * share
+        parameters = [p for p in player.module.parameters() if p.grad is not None]
+        if accelerator.num_processes > 1:
+            _sum_gradients(accelerator, parameters)
+            sums = {k: accelerator.reduce(v, "sum") for k, v in sums.items()}
+        figures = {f"{player.name}_{k}": float(v) for k, v in sums.items()}
+        norm = float(nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
+        if not math.isfinite(figures[f"{player.name}_loss"]) or not math.isfinite(norm):
             raise TrainingError(
-                f"the loss became {loss.item()} at step {self.step}; the last good checkpoint is "
+                f"the loss of {player.name} became {figures[f'{player.name}_loss']} (gradient "
+                f"{norm}) at step {self.step}; the last good checkpoint is "
                 f"{self.folder / 'checkpoint'} (try a lower --learning-rate)"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        if not torch.isfinite(norm):
-            raise TrainingError(f"the gradient is not finite at step {self.step}")
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.rate(self.step)
-        self.optimizer.step()
-        ema_update(self.ema, model, settings.ema_decay, self.step)
-        self.step += 1
-        return loss.item()
-
-    def _truncate_log(self) -> None:
-        """Drop rows after the checkpoint: they will be written again."""
-        path = self.folder / "log.csv"
-        rows = list(csv.reader(path.open()))[1:] if path.is_file() else []
-        rows = [r for r in rows if int(r[0]) <= self.step]
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([["step", "loss", "learning_rate", "seconds"], *rows])
+        base = player.learning_rate or settings.learning_rate
+        for group in optimizer.param_groups:
+            group["lr"] = base * group["factor"] * settings.scale(self.step)
+        optimizer.step()
+        return {**figures, f"{player.name}_gradient": norm}
 
     def train(self, max_minutes: float | None = None) -> bool:
         """Until ``steps`` (True) or ``max_minutes`` (False, resumable); checkpoints on the way."""
-        settings, started, losses = self.settings, time.monotonic(), []
-        self._truncate_log()
+        settings, started, main = self.settings, time.monotonic(), self.accelerator.is_main_process
+        log = RunLog(self.folder / "log.csv", self.step) if main else None
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -174,23 +195,50 @@ class Run:
             TimeRemainingColumn(),
         )
         console = Console(stderr=True)
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        hidden = not (console.is_terminal and main)
+        with Progress(*columns, console=console, disable=hidden) as bar:
             task = bar.add_task("train", total=settings.steps, completed=self.step)
             while self.step < settings.steps:
-                losses.append(self.train_step())
-                bar.update(task, completed=self.step, description=f"loss {losses[-1]:.4f}")
+                figures = self.train_step()
+                losses = ", ".join(f"{k} {v:.4f}" for k, v in figures.items() if "_loss" in k)
+                bar.update(task, completed=self.step, description=losses)
                 last = self.step == settings.steps
-                if self.step % settings.log_every == 0 or last:
-                    row = [self.step, f"{sum(losses) / len(losses):.6f}"]
-                    row += [f"{settings.rate(self.step - 1):.3e}"]
-                    row += [f"{time.monotonic() - started:.1f}"]
-                    with (self.folder / "log.csv").open("a", newline="") as file:
-                        csv.writer(file).writerow(row)
-                    losses = []
+                if log:
+                    log.add(figures)
+                    if self.step % settings.log_every == 0 or last:
+                        log.write(self.step, settings.scale(self.step - 1))
                 late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
                 if self.step % settings.checkpoint_every == 0 or last or late:
                     self.save()
-                    plot_losses(self.folder / "log.csv", self.folder / "loss.png")
+                    if main:
+                        plot_losses(self.folder / "log.csv", self.folder / "loss.png")
+                if settings.sample_every and (self.step % settings.sample_every == 0 or last):
+                    self._write_sheet()
                 if late and not last:
                     return False
         return True
+
+    def _write_sheet(self) -> None:
+        """Samples of the averaged weights; the trained ones come back afterwards."""
+        if self.sheet is None or not self.accelerator.is_main_process:
+            return
+        module = self.players[self.method.result].module
+        trained = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        module.load_state_dict(self.average)
+        module.eval()
+        self.sheet(self.folder / "samples" / f"{self.step:06d}.png")
+        module.load_state_dict(trained)
+        module.train()
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    moved = {k: v.to(device) for k, v in vars(batch).items() if v is not None}
+    return Batch(**moved)
+
+
+def _sum_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
+    """All gradients in one exchange; every process has the same ones, so the layouts agree."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "sum")
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))

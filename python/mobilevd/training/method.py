@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -17,7 +17,8 @@ from .data import Batch
 class Player:
     """What one optimizer moves: the whole of a simple training, or one side of a game.
 
-    A player moves at steps divisible by ``every``; ``learning_rate`` None: the run's.
+    A player moves at steps divisible by ``every``; ``learning_rate`` None: the run's. Parameters
+    whose names start with a key of ``rates`` move that many times as fast.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Player:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float | None = None
     every: int = 1
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -51,9 +53,11 @@ class Method(Protocol):
 
     def before_step(self, step: int, generator: torch.Generator) -> None:
         """Draws what belongs to a whole step (gates of temporal blocks), same in every process."""
+        return None
 
     def after_step(self, step: int) -> None:
         """Moves what no optimizer moves (a target network)."""
+        return None
 
     def buffers(self) -> Mapping[str, nn.Module]:
         """Networks that ``after_step`` moves: part of a checkpoint."""

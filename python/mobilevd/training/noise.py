@@ -16,8 +16,20 @@ def log_normal(noise: ClipNoise, mean: float, std: float) -> torch.Tensor:
     return (noise.normal() * std + mean).exp()
 
 
-def karras_grid(levels: int) -> torch.Tensor:
-    """Noise levels from SIGMA_MAX down to SIGMA_MIN, float64 (arXiv 2206.00364, eq. 5)."""
+def karras_grid(
+    levels: int, low: float = SIGMA_MIN, high: float = SIGMA_MAX, rho: float = RHO
+) -> torch.Tensor:
+    """Noise levels from ``high`` down to ``low``, float64 (arXiv 2206.00364, eq. 5)."""
     ramp = torch.linspace(0, 1, levels, dtype=torch.float64)
-    high, low = SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO)
-    return (high + ramp * (low - high)) ** RHO
+    return (high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+
+
+def discretized_log_normal(grid: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    """Probabilities of the levels of a falling ``grid``: N(mean, std^2) of log sigma by intervals.
+
+    p(sigma_i) ~ erf((ln sigma_i - mean) / (std sqrt 2)) - erf((ln sigma_{i+1} - mean) / ...)
+    (arXiv 2310.14189, SF-V eq. 7); the lowest level gets none.
+    """
+    z = torch.erf((grid.log() - mean) / (std * 2**0.5))
+    weights = torch.cat([z[:-1] - z[1:], z.new_zeros(1)])
+    return weights / weights.sum()

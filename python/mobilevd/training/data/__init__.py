@@ -16,13 +16,19 @@ from .videos import Videos
 
 __all__ = [
     "Batch",
+    "BothSizes",
     "Clip",
+    "ClipData",
     "ClipSource",
+    "DrawnClips",
     "Mixture",
+    "MovingDigits",
+    "Photographs",
     "Size",
+    "Videos",
     "clip_rng",
-    "load_batch",
     "motion_bucket",
+    "stacked",
 ]
 
 
@@ -32,12 +38,16 @@ class Mixture:
     WEIGHTS = (0.2, 0.3, 0.5)
 
     def __init__(self, split: str = "train") -> None:
+        self.split = split
         photographs = Photographs(HELD_OUT) if split == "test" else Photographs()
         self.sources: tuple[ClipSource, ...] = (
             Videos(split=split),
             photographs,
             MovingDigits(split),
         )
+
+    def __repr__(self) -> str:
+        return f"Mixture({self.split}, {self.WEIGHTS})"
 
     def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         return self.sources[rng.choice(len(self.sources), p=self.WEIGHTS)].draw(rng, frames, size)
@@ -67,6 +77,18 @@ class ClipData(Protocol):
     def batch(self, indices: Sequence[int]) -> Batch: ...
 
 
+def stacked(drawn: Sequence[Clip]) -> Batch:
+    """Clips of one size as a batch of pixels."""
+    pixels = torch.from_numpy(np.stack([c.frames for c in drawn])).permute(0, 1, 4, 2, 3)
+    clips = pixels.float() / 127.5 - 1.0
+    return Batch(
+        first=clips[:, 0],
+        fps=torch.tensor([float(c.fps) for c in drawn]),
+        motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
+        clips=clips,
+    )
+
+
 @dataclass(frozen=True)
 class DrawnClips:
     """Clips of a source as pixels; ``seed`` names the stream."""
@@ -77,12 +99,24 @@ class DrawnClips:
     seed: int = 0
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        drawn = [self.source.draw(clip_rng(self.seed, i), self.frames, self.size) for i in indices]
-        pixels = torch.from_numpy(np.stack([c.frames for c in drawn])).permute(0, 1, 4, 2, 3)
-        clips = pixels.float() / 127.5 - 1.0
-        return Batch(
-            first=clips[:, 0],
-            fps=torch.tensor([float(c.fps) for c in drawn]),
-            motion_bucket=torch.tensor([float(c.motion_bucket) for c in drawn]),
-            clips=clips,
-        )
+        rngs = (clip_rng(self.seed, i) for i in indices)
+        return stacked([self.source.draw(rng, self.frames, self.size) for rng in rngs])
+
+
+@dataclass(frozen=True)
+class BothSizes:
+    """Pairs of frames at a size and, every second batch of 24 numbers, at twice of it.
+
+    Pictures of the larger size are a quarter as many (every fourth number): the same pixels.
+    """
+
+    source: ClipSource
+    size: Size
+    seed: int = 0
+    block: int = 24
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        large = (indices[0] // self.block) % 2 == 1
+        scale = 2 if large else 1
+        size = (self.size[0] * scale, self.size[1] * scale)
+        return DrawnClips(self.source, 2, size, self.seed).batch(indices[:: 4 if large else 1])

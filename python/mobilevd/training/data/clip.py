@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-
 Size = tuple[int, int]  # height, width
 
 
@@ -16,7 +15,7 @@ class Clip:
     """``frames`` uint8 [F, H, W, 3]; ``fps`` as shown; ``motion_bucket`` 0..255 (see below)."""
 
     frames: np.ndarray
-    fps: int
+    fps: float
     motion_bucket: int
 
 

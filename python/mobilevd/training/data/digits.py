@@ -13,7 +13,6 @@ from PIL import Image
 
 from .clip import Clip, Size, motion_bucket
 
-
 SPLITS = {"train": (0, 1, 2), "features": (3,), "test": (4,)}  # scan number modulo 5
 CANVAS = 128  # every size is reduced from this one, so that sizes show the same clip
 

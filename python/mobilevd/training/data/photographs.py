@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .clip import Clip, Size, motion_bucket
+from .crops import largest_of_shape, resized
 
 # (package, file). The held-out ones are never trained on: flower.jpg is the demo's picture.
 TRAIN = (
@@ -50,29 +51,21 @@ class Photographs:
 
     def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         image = self.images[rng.integers(len(self.images))]
-        short = min(image.size)
+        within = np.array([image.height, image.width])
+        largest = np.array(largest_of_shape((image.height, image.width), size))
 
-        side = rng.uniform(0.35, 0.9) * short
+        side = rng.uniform(0.35, 0.9) * largest
         # Log-uniform zoom over the clip; a pan of at most a third of the view.
-        end_side = np.clip(side * np.exp(rng.uniform(-0.5, 0.5)), 0.25 * short, short)
-        centre = np.array([rng.uniform(side / 2, s - side / 2) for s in image.size])
-        shift = rng.uniform(-0.33, 0.33, 2) * side
-        end = [
-            np.clip(c + d, end_side / 2, s - end_side / 2)
-            for c, d, s in zip(centre, shift, image.size, strict=True)
-        ]
+        end_side = np.clip(side * np.exp(rng.uniform(-0.5, 0.5)), 0.25 * largest, largest)
+        # Drawn x before y, as the shipped weights' clips were.
+        centre = rng.uniform(side[::-1] / 2, (within - side / 2)[::-1])[::-1]
+        shift = rng.uniform(-0.33, 0.33, 2)[::-1] * side
+        end = np.clip(centre + shift, end_side / 2, within - end_side / 2)
         out = np.empty((frames, *size, 3), np.uint8)
         for f, t in enumerate(np.linspace(0.0, 1.0, frames)):
             half = (side + (end_side - side) * t) / 2
-            x, y = centre + (np.array(end) - centre) * t
-            box = (x - half, y - half, x + half, y + half)
-            box = (
-                max(box[0], 0),
-                max(box[1], 0),
-                min(box[2], image.width),
-                min(box[3], image.height),
-            )
-            out[f] = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box=box))
+            (top, left), (bottom, right) = (centre + (end - centre) * t + s * half for s in (-1, 1))
+            out[f] = np.asarray(resized(image, (left, top, right, bottom), size))
         if rng.random() < 0.5:
             out = out[:, :, ::-1]
         return Clip(np.ascontiguousarray(out), 7, motion_bucket(out))

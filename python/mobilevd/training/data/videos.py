@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .clip import Clip, Size, motion_bucket
+from .crops import largest_of_shape, resized
 from .photographs import package_file
 
 PACKAGED = tuple(
@@ -36,7 +37,8 @@ def decode_video(path: Path, max_height: int = 160) -> tuple[np.ndarray, Fractio
 
 
 class Videos:
-    """Crops of 40 to 100 % of the height, every 1st to 3rd frame, mirrored half of the time."""
+    """Crops of the size's shape, at 40 to 100 % of the largest, every 1st to 3rd frame; half of
+    the clips are mirrored."""
 
     def __init__(self, paths: list[Path] | None = None, split: str = "train") -> None:
         paths = paths if paths is not None else [package_file(*p) for p in PACKAGED]
@@ -56,16 +58,15 @@ class Videos:
         )
         start = rng.integers(len(video) - (frames - 1) * stride)
         picked = video[start : start + (frames - 1) * stride + 1 : stride]
-        height, width = picked.shape[1:3]
-        side = int(rng.uniform(0.4, 1.0) * min(height, width))
-        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        crop = picked[:, y : y + side, x : x + side]
+        within = picked.shape[1:3]
+        share, largest = rng.uniform(0.4, 1.0), largest_of_shape(within, size)
+        height, width = (int(share * side) for side in largest)
+        y, x = rng.integers(within[0] - height + 1), rng.integers(within[1] - width + 1)
+        crop = picked[:, y : y + height, x : x + width]
         if rng.random() < 0.5:
             crop = crop[:, :, ::-1]
-        resized = np.stack(
-            [
-                np.asarray(Image.fromarray(f).resize(size[::-1], Image.Resampling.BICUBIC))
-                for f in np.ascontiguousarray(crop)
-            ]
+        whole = (0.0, 0.0, float(width), float(height))
+        out = np.stack(
+            [resized(Image.fromarray(f), whole, size) for f in np.ascontiguousarray(crop)]
         )
-        return Clip(resized, max(1, round(rate / stride)), motion_bucket(resized))
+        return Clip(out, max(1, round(rate / stride)), motion_bucket(out))

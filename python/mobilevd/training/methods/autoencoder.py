@@ -9,34 +9,39 @@ from __future__ import annotations
 import torch
 
 from ...models.tiny_vae import TinyVae
-from ..data import ClipSource, Size, load_batch
-from ..loop import Settings
+from ..clip_noise import ClipNoise
+from ..data import Batch, ClipSource, DrawnClips, Size
+from ..method import Loss, Method, Player
 
 LATENT_PENALTY = 1e-3  # keeps |latent| within the decoder's tanh(z/3)*3
 LATENT_NOISE = 0.03  # the denoiser's residual error must not show
 
 
-class Autoencoder:
-    """Odd steps see pictures of twice the size, a quarter as many: one VAE serves both presets."""
+class Autoencoder(Method):
+    """Pairs of frames at the preset's size and at twice of it: one VAE serves both of `mini`'s."""
 
-    def __init__(self, vae: TinyVae, source: ClipSource, size: Size) -> None:
-        self.trainable, self.source, self.size = vae, source, size
+    result = "vae"
 
-    def loss(self, step: int, settings: Settings, generator: torch.Generator) -> torch.Tensor:
-        first = step * settings.batch_size
-        large = step % 2
-        count = settings.batch_size // (4 if large else 1)
-        size = (self.size[0] * (1 + large), self.size[1] * (1 + large))
-        batch = load_batch(self.source, settings.seed, first, max(1, count), 2, size)
+    def __init__(self, vae: TinyVae) -> None:
+        self.vae = vae
+        self.players = (Player("vae", vae, weight_decay=0.0),)
+
+    def loss(self, player: str, batch: Batch, noise: ClipNoise) -> Loss:
+        assert batch.clips is not None
         image = batch.clips.flatten(0, 1)
-        latents = self.trainable.encoder(image)
-        noise = torch.randn(latents.shape, generator=generator) * LATENT_NOISE
-        error = self.trainable.decoder(latents + noise).float() - image
-        return error.abs().mean() + error.square().mean() + LATENT_PENALTY * latents.square().mean()
+        latents = self.vae.encoder(image)
+        frames = batch.clips.shape[1]
+        drawn = noise.normal(frames, *latents.shape[1:]).flatten(0, 1)  # some numbers have no clip
+        error = self.vae.decoder(latents + LATENT_NOISE * drawn[: len(latents)]).float() - image
+        penalty = latents.float().square().mean()
+        total = error.abs().mean() + error.square().mean() + LATENT_PENALTY * penalty
+        return Loss(total, {"mse": error.square().mean()})
 
 
 @torch.no_grad()
 def latent_scale(vae: TinyVae, source: ClipSource, size: Size, seed: int = 1) -> float:
     """1 / standard deviation of the latents over 128 pictures."""
-    images = load_batch(source, seed, 0, 128, 1, size).clips.flatten(0, 1)
+    clips = DrawnClips(source, 1, size, seed).batch(range(128)).clips
+    assert clips is not None
+    images = clips.flatten(0, 1)
     return float(1.0 / vae.encoder(images).std())

@@ -1,0 +1,66 @@
+"""Figures of a row: distance, motion, FLOPs, parameters, latency; made once and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..compress.flops import cost
+from ..evaluate.measure import CLIPS, measure
+from ..training.data import DrawnClips, MovingDigits
+from ..training.start import checksum
+from ..whole_files import write_text
+from .latency import latency_ms
+from .rows import Row
+from .run import Benchmark, Report
+
+SEED = 7  # of pictures, real clips and noise: the same for all rows
+
+
+def measure_row(
+    benchmark: Benchmark, row: Row, report: Report, clips: int = CLIPS, latency: bool = True
+) -> dict[str, Any]:
+    """The row's figures; those of the same weights and number of clips are not made again."""
+    path = benchmark.results / "rows" / f"{row.name}.json"
+    weights = checksum(benchmark.weights(row.stage))
+    if path.is_file():
+        kept = dict(json.loads(path.read_text()))
+        if (kept["weights_sha256"], kept["clips"]) == (weights, clips):
+            return kept
+    model = row.model(benchmark)
+    preset = model.preset
+    sheet = benchmark.results / "sheets" / f"{row.name}.png"
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    figures = measure(
+        model, clips, benchmark.work / "clips", seed=SEED, sheet=sheet, progress=report
+    )
+    unet = cost(preset.unet, preset.latent_size)
+    figures |= {
+        "name": row.name,
+        "paper": row.paper,
+        "preset": row.preset_name,
+        "tflops_per_clip": unet.flops * preset.sampling.evaluations / 1e12,
+        "params": unet.params,
+        "latency_ms": None,
+        "threads": torch.get_num_threads(),
+        "weights_sha256": weights,
+    }
+    if latency:
+        report(0, 1, f"latency of {row.name}")
+        figures["latency_ms"] = latency_ms(model, benchmark.work / "latency", _picture(preset.size))
+    write_text(_made(path), json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _picture(size: tuple[int, int]) -> Image.Image:
+    first = DrawnClips(MovingDigits("test"), 1, size, 2 * SEED).batch([0]).first[0]
+    return Image.fromarray(((first + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
