@@ -56,12 +56,15 @@ def measure(
             f"the {extract.name} is of clips of {extract.frames} frames; {preset.name}'s have "
             f"{frames}"
         )
+    # For FVD both go the same way, from the model's own size to I3D's.
+    size = preset.size if extract.key == "fvd" else COMMON_SIZE
     real_clips = partial(
         real_set,
         extract,
         work_folder,
         frames=frames,
-        size=preset.size if extract.key == "fvd" else COMMON_SIZE,
+        size=size,
+        batch_size=max(1, 64 * COMMON_SIZE[0] * COMMON_SIZE[1] // (size[0] * size[1])),
         source=source,
         progress=progress,
     )
@@ -84,6 +87,7 @@ def measure(
         "nfe": preset.sampling.evaluations,
         "clips": clips,
         "distance_name": extract.name,
+        "features_sha256": extract.digest,
         **compare(made, real, started_from, extract.key),
         "seed": seed,
     }

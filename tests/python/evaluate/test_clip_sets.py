@@ -8,11 +8,13 @@ import torch
 from mobilevd.evaluate.clip_batches import as_video, digest_of, psnr_db, reduced, sampler_of
 from mobilevd.evaluate.clip_set import generated_set, real_set
 from mobilevd.evaluate.measure import compare, measure, write_sheet
+from mobilevd.evaluate.real_clips import clips_by_number
 from mobilevd.evaluate.reference_sampler import sample_latents
 from mobilevd.models.store import Model
 from mobilevd.presets import Sampling, get_preset
 from mobilevd.training.clip_noise import ClipNoise
-from mobilevd.training.data import DrawnClips, MovingDigits
+from mobilevd.training.data import Clip, DrawnClips, MovingDigits
+from mobilevd.training.data.ucf101 import Ucf101
 from PIL import Image
 from small_networks import UNET
 
@@ -178,6 +180,35 @@ def test_a_perfect_model_gets_the_floor(tmp_path):
     assert row["distance"] == row["distance_floor"] < 0.01
     assert row["motion"] == row["motion_floor"] < 0.2
     assert row["first_frame_psnr_db"] == 100
+
+
+def test_evaluation_videos_by_number():
+    """UCF-101's clips come in one pass; an earlier number starts another one."""
+
+    class Numbered(Ucf101):
+        def __init__(self):
+            self.where, self.passes = "here", 0
+
+        def evaluation_clips(self, count, frames, size=(240, 320), seed=0):
+            self.passes += 1
+            for i in range(6):
+                yield f"{i}", Clip(np.full((frames, *size, 3), 10 * seed + i, np.uint8), 25.0, i)
+
+    source = Numbered()
+    data = clips_by_number(source, 3, (4, 6), 2)
+
+    def numbers(indices):
+        batch = data.batch(indices)
+        assert batch.clips.shape == (len(indices), 3, 3, 4, 6)
+        assert batch.fps.tolist() == [25.0] * len(indices)
+        return ((batch.clips[:, 0, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+
+    assert [numbers([0, 1]), numbers([3, 4])] == [[20, 21], [23, 24]]
+    assert source.passes == 1
+    assert numbers([1, 5]) == [21, 25]
+    assert source.passes == 2
+    with pytest.raises(ValueError, match="here has not enough videos for clip 6: fewer --clips"):
+        numbers([6])
 
 
 def test_psnr_and_sizes():
