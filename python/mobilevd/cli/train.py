@@ -50,6 +50,14 @@ def train(
     gradient_checkpointing: Annotated[
         bool, typer.Option(help="Less memory for a third more time.")
     ] = False,
+    data: Annotated[
+        str,
+        typer.Option(help="builtin, digits, folder:PATH, ucf101:PATH or shards:PATH."),
+    ] = "builtin",
+    fps: Annotated[int | None, typer.Option(min=1, help="Videos are resampled to this.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode clips ahead.")
+    ] = None,
     cache_clips: Annotated[
         int, typer.Option(min=0, help="Encode so many clips once and reuse them; 0: none.")
     ] = 0,
@@ -59,7 +67,7 @@ def train(
 ) -> None:
     """Train a model; run the same command again to resume."""
     chosen = preset_of(preset)
-    from ..training.data import Mixture
+    from ..training.data.sources import open_source
     from ..training.methods.mobilevd_options import STAGES
     from ..training.train import DEFAULTS, METHODS, Training
     from ..training.train import train as run
@@ -81,18 +89,20 @@ def train(
         "learning_rate": learning_rate,
         "seed": seed,
         "precision": precision,
+        "workers": workers,
         "checkpoint_every": checkpoint_every,
         "sample_every": sample_every,
         "gradient_checkpointing": gradient_checkpointing or None,
     }
     changes = {k: v for k, v in given.items() if v is not None}
-    with progress_bar("latents") as report:
+    with progress_bar("data") as report:
+        source = open_source(data, fps=fps, progress=lambda n, of: report(n, of, "look at files"))
         training = Training(
             method=method,
             preset=chosen,
             output=output,
             settings=dataclasses.replace(DEFAULTS[method], **changes),
-            source=Mixture("train"),
+            source=source,
             start=start,
             teacher=teacher or start,
             vae=vae,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ..whole_files import write_text
 from .checkpoint import load_checkpoint, save_checkpoint
 from .clip_noise import ClipNoise
 from .data import Batch, ClipData
+from .data.prefetch import prefetched
 from .gradient_checkpointing import checkpoint_blocks
 from .method import Method, Player
 from .plot import plot_losses
@@ -123,22 +124,29 @@ class Run:
         """The averaged weights take the place of the trained ones: the run's result."""
         self.players[self.method.result].module.load_state_dict(self.average)
 
-    def _micro_batches(self) -> list[Sequence[int]]:
-        """The clips of this process in this step, in pieces."""
+    def _micro_batches(self, step: int) -> list[Sequence[int]]:
+        """The clips of this process in a step, in pieces."""
         size, world = self.settings.batch_size, self.accelerator.num_processes
         if size % world:
             raise TrainingError(f"batch size {size} is not a multiple of {world} processes")
-        first = self.step * size
+        first = step * size
         own = range(first + self.accelerator.process_index, first + size, world)
         piece = self.settings.micro_batch or len(own)
         return [own[i : i + piece] for i in range(0, len(own), piece)]
 
-    def train_step(self) -> dict[str, float]:
+    def _stream(self) -> Iterator[Batch]:
+        """The micro-batches from this step to the last, made ahead by ``workers`` processes."""
+        steps = range(self.step, self.settings.steps)
+        pieces = (piece for step in steps for piece in self._micro_batches(step))
+        return prefetched(self.data, pieces, self.settings.workers)
+
+    def train_step(self, stream: Iterator[Batch] | None = None) -> dict[str, float]:
         """Every player that is due moves once; the figures to log."""
         step, settings = self.step, self.settings
         self.method.before_step(step, torch.Generator().manual_seed(settings.seed * 1000003 + step))
-        pieces = self._micro_batches()
-        batches = [_to(self.data.batch(p), self.accelerator.device) for p in pieces]
+        pieces, device = self._micro_batches(step), self.accelerator.device
+        drawn = (next(stream) if stream else self.data.batch(piece) for piece in pieces)
+        batches = [_to(batch, device) for batch in drawn]
         figures: dict[str, float] = {}
         for salt, (name, player) in enumerate(self.players.items()):
             if step % player.every == 0:
@@ -198,8 +206,9 @@ class Run:
         hidden = not (console.is_terminal and main)
         with Progress(*columns, console=console, disable=hidden) as bar:
             task = bar.add_task("train", total=settings.steps, completed=self.step)
+            stream = self._stream()
             while self.step < settings.steps:
-                figures = self.train_step()
+                figures = self.train_step(stream)
                 losses = ", ".join(f"{k} {v:.4f}" for k, v in figures.items() if "_loss" in k)
                 bar.update(task, completed=self.step, description=losses)
                 last = self.step == settings.steps

@@ -25,6 +25,7 @@ class Settings:
     clip_norm: float = 1.0
     precision: str = "fp32"
     gradient_checkpointing: bool = False
+    workers: int = 0  # processes that draw clips ahead; 0: this one does
     checkpoint_every: int = 200
     log_every: int = 10
     sample_every: int = 0
@@ -38,4 +39,11 @@ class Settings:
 
 
 # A run may go on with these changed; every other change would make it another run.
-FREE_TO_CHANGE = {"steps", "micro_batch", "checkpoint_every", "log_every", "sample_every"}
+FREE_TO_CHANGE = {
+    "steps",
+    "micro_batch",
+    "workers",
+    "checkpoint_every",
+    "log_every",
+    "sample_every",
+}

