@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..presets import Preset, get_preset
 from ..training.methods.mobilevd_options import Options
@@ -29,6 +30,8 @@ class Stage:
     teacher: str | None = None
     stage: str | None = None
     options: Options = field(default_factory=Options)
+    constants: Any = None  # of the method, for `mini`
+    cached_clips: int | None = None  # default: the preset's
     ablation: bool = False
 
     @property
@@ -58,7 +61,7 @@ def _mobilevd(prefix: str, preset: str, start: str, teacher: str, steps: int) ->
 
 STAGES: tuple[Stage, ...] = (
     Stage("autoencoder", "autoencoder", "mini", Settings(
-        2400, 24, 2e-3, weight_decay=0.0, warmup=100, cooldown_share=0.5, precision="bf16",
+        1600, 24, 2e-3, weight_decay=0.0, warmup=100, cooldown_share=0.5, precision="bf16",
     )),
     Stage("pretraining", "svd", "mini", _SVD),
     Stage("svd-hd", "svd", "mini-hd", replace(_SVD, steps=700, learning_rate=1e-3), "pretraining"),
