@@ -127,12 +127,17 @@ def _recipe(path: Path, content: dict[str, Any]) -> RecipeFile:
         batch,
         _section("settings", Settings, settings),
         stage,
-        *(Path(content[k]) if k in content else None for k in ("start", "teacher")),
+        start=_path(content.get("start")),
+        teacher=_path(content.get("teacher")),
         constants=_section("constants", CONSTANTS[method], constants)
         if method in CONSTANTS
         else None,
         options=_section("options", Options, content.get("options", {})),
     )
+
+
+def _path(value: str | None) -> Path | None:
+    return Path(value) if value else None
 
 
 def _preset(name: str, clip: Mapping[str, Any]) -> Preset:
@@ -166,7 +171,7 @@ def _section(name: str, kind: type, values: Mapping[str, Any]) -> Any:
         raise ValueError(f"[{name}] needs {missing}") from None
 
 
-_KINDS: Mapping[str, tuple[type, ...]] = {
+_KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "str": (str,),
@@ -183,7 +188,7 @@ def _value(key: str, value: Any, annotation: str) -> Any:
     name = annotation.removesuffix(" | None")
     if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and name != "bool"):
         raise ValueError(f"{key} must be {name}, not {value!r}")
-    return float(value) if name == "float" else value
+    return float(cast(float, value)) if name == "float" else value
 
 
 def _check_keys(
