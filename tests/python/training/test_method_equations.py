@@ -109,7 +109,7 @@ def test_sfv_losses():
         mean_of(fake_logits, lambda x: (1 - x).clamp(min=0)), rel=1e-4
     )
     total = got_d.parts["real"] + got_d.parts["fake"] + k.r1 * got_d.parts["r1"]
-    assert torch.equal(got_d.total, total) or torch.allclose(got_d.total, total)
+    assert got_d.total.item() == pytest.approx(total.item())
     assert got_d.parts["r1"].item() > 0
 
     c, fake, sigma, n = generated(ClipNoise(5, [0], 1))
@@ -148,14 +148,16 @@ def test_ladd_levels():
     noise = ClipNoise(0, range(3000))
     method.before_step(0, torch.Generator())
     drawn = method.generator_sigma(noise)
-    assert set(drawn.tolist()) == {1.0, pytest.approx(1 / 3)}
+    assert sorted(set(drawn.tolist())) == pytest.approx([1 / 3, 1])
     method.before_step(LADD_CONSTANTS.warm_up, torch.Generator())
     drawn = method.generator_sigma(noise)
     for sigma, share in ((700.0, 0.7), (3.0, 0.1), (1.0, 0.1), (1 / 3, 0.1)):
         part = ((drawn - sigma).abs() < 1e-4).float().mean()
         assert float(part) == pytest.approx(share, abs=0.03)
-    t = method.discriminator_sigma(noise) / (1 + method.discriminator_sigma(noise))
-    assert float(t.logit().mean()) == pytest.approx(1.0, abs=0.4)
+    sigma = method.discriminator_sigma(noise)
+    logit_t = (sigma / (1 + sigma)).logit()
+    assert float(logit_t.mean()) == pytest.approx(1.0, abs=0.06)
+    assert float(logit_t.std()) == pytest.approx(1.0, abs=0.06)
     loss = method.loss("generator", batch_of(1), ClipNoise(0, [0]))
     assert set(loss.parts) == {"adversarial"}
 
