@@ -67,6 +67,9 @@ class Videos:
             crop = crop[:, :, ::-1]
         whole = (0.0, 0.0, float(width), float(height))
         out = np.stack(
-            [resized(Image.fromarray(f), whole, size) for f in np.ascontiguousarray(crop)]
+            [
+                np.asarray(resized(Image.fromarray(f), whole, size))
+                for f in np.ascontiguousarray(crop)
+            ]
         )
         return Clip(out, max(1, round(rate / stride)), motion_bucket(out))
