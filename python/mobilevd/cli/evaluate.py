@@ -34,6 +34,14 @@ def evaluate(
         Path | None,
         typer.Option(help="I3D as TorchScript (.pt) or torch.export (.pt2): the real FVD."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="With --features: digits, ucf101:PATH, folder:PATH or shards:PATH."),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Of videos: 7 (default) or 25 in the papers.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where clips are made: cpu, cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of pictures, real clips and noise.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips made at once.")] = 8,
     work: Annotated[
@@ -46,8 +54,8 @@ def evaluate(
     --distance, how far the model's clips are from real ones: Fréchet digits distance, motion, the
     first frame's PSNR. Those take steps x clips evaluations: hours on a CPU for many of both."""
     if not distance:
-        if any((steps, features, sheet)):
-            raise UsageError("--steps, --features and --sheet go with --distance")
+        if any((steps, features, sheet, data)):
+            raise UsageError("--steps, --features, --data and --sheet go with --distance")
         from ..training.held_out import evaluate_model
 
         rows = evaluate_model(model_of(model), clips or 64)
@@ -56,12 +64,18 @@ def evaluate(
         return
     if clips is not None and clips < 2:
         raise UsageError("--distance needs at least 2 clips")
+    if features is None and data not in (None, "digits"):
+        raise UsageError("--data goes with --features: the digits' distance is of moving digits")
     loaded = model_of(model)
     from ..evaluate.i3d import CLIPS as FVD_CLIPS
     from ..evaluate.i3d import I3dFeatures
     from ..evaluate.measure import CLIPS, measure
+    from ..training.data.sources import open_source
 
-    extract = None if features is None else I3dFeatures(features)
+    extract = None if features is None else I3dFeatures(features, device)
+    source = open_source(data or "digits", "test", fps)
+    for network in loaded.networks().values():
+        network.to(device)
     with progress_bar("evaluate") as report:
         row = measure(
             loaded,
@@ -70,6 +84,7 @@ def evaluate(
             seed=seed,
             steps=steps,
             extract=extract,
+            source=source,
             batch_size=batch_size,
             sheet=sheet,
             progress=report,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
-from .arguments import PresetName, preset_of
+from .arguments import Json, PresetName, preset_of
 from .main import app
-from .output import progress_bar
+from .output import progress_bar, table, write_json
+
+if TYPE_CHECKING:
+    from ..presets import Preset
+    from ..training.recipe_file import RecipeFile
 
 
 @app.command(
@@ -19,7 +23,12 @@ from .output import progress_bar
     "mobilevd train --preset mini --vae runs/vae/vae.safetensors -o runs/svd"
 )
 def train(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; resumed if there.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Run folder; resumed if there.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file as those in configs/; flags give way to it.")
+    ] = None,
     preset: PresetName = "mini",
     method: Annotated[
         str, typer.Option(help="autoencoder, svd, animatelcm, ufogen, ladd, sfv or mobilevd.")
@@ -64,53 +73,130 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop then; run again to go on.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print parameters, FLOPs, memory and hours; run none.")
+    ] = False,
+    gpu: Annotated[str, typer.Option(help="Of the dry run's hours: a100 or h100.")] = "a100",
+    json: Json = None,
 ) -> None:
-    """Train a model; run the same command again to resume."""
+    """Train a model; run the same command again to resume.
+
+    Several GPUs or processes: accelerate launch -m mobilevd train ...; the losses are the same.
+    """
     chosen = preset_of(preset)
-    from ..training.data.sources import open_source
+    from ..training.recipe_file import read_recipe
+
+    if config is not None:
+        recipe = read_recipe(config)
+    else:
+        given: dict[str, Any] = {
+            "steps": steps,
+            "batch_size": batch_size,
+            "micro_batch": micro_batch,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "precision": precision,
+            "workers": workers,
+            "checkpoint_every": checkpoint_every,
+            "sample_every": sample_every,
+            "gradient_checkpointing": gradient_checkpointing or None,
+        }
+        changes = {k: v for k, v in given.items() if v is not None}
+        section = {"source": data, "fps": fps, "cached_clips": cache_clips}
+        recipe = _recipe_of_flags(method, stage, chosen, changes, section)
+    recipe = dataclasses.replace(
+        recipe,
+        start=start or recipe.start,
+        teacher=teacher or recipe.teacher or start or recipe.start,
+    )
+    if dry_run:
+        _print_budget(recipe, gpu, json)
+        return
+    if json is not None:
+        raise UsageError("--json goes with --dry-run")
+    if output is None:
+        raise UsageError("give the run's folder: -o FOLDER")
+    print(_run(recipe, output, vae, max_minutes))
+
+
+def _recipe_of_flags(
+    method: str,
+    stage: str | None,
+    preset: Preset,
+    changes: dict[str, Any],
+    section: dict[str, Any],
+) -> RecipeFile:
+    """The run that the flags describe, on the defaults for `mini`."""
     from ..training.methods.mobilevd_options import STAGES
-    from ..training.train import DEFAULTS, METHODS, Training
-    from ..training.train import train as run
+    from ..training.recipe_file import CONSTANTS, BatchSection, DataSection, RecipeFile
+    from ..training.train import DEFAULTS, METHODS
 
     if method not in METHODS:
         raise UsageError(f"unknown method '{method}'; known: {', '.join(METHODS)}")
-    if precision not in (None, "fp32", "bf16"):
-        raise UsageError(f"--precision must be fp32 or bf16, not {precision}")
+    if changes.get("precision") not in (None, "fp32", "bf16"):
+        raise UsageError(f"--precision must be fp32 or bf16, not {changes['precision']}")
     if method == "mobilevd" and stage not in STAGES:
         raise UsageError(f"method mobilevd needs --stage, one of: {', '.join(STAGES)}")
-    if method == "svd" and start is None and (vae is None or not vae.is_file()):
+    settings = dataclasses.replace(DEFAULTS[method], **changes)
+    constants = CONSTANTS[method]() if method in CONSTANTS else None
+    if constants and "learning_rate" in changes:  # the game's players have rates of their own
+        rate = "learning_rate" if hasattr(constants, "learning_rate") else "generator_rate"
+        constants = dataclasses.replace(constants, **{rate: changes["learning_rate"]})
+    per_gpu = settings.micro_batch or settings.batch_size
+    return RecipeFile(
+        Path(method),
+        method,
+        preset,
+        DataSection(**section),
+        BatchSection(1, per_gpu, -(-settings.batch_size // per_gpu)),
+        settings,
+        stage,
+        constants=constants,
+    )
+
+
+def _print_budget(recipe: RecipeFile, gpu: str, json: Path | None) -> None:
+    from ..training.budget import budget, budget_rows
+
+    if recipe.method == "autoencoder":
+        raise UsageError("--dry-run counts the methods that train a UNet, not the autoencoder")
+    figures = budget(recipe, gpu)
+    table(f"{recipe.path}: nothing was run", ["what", "value"], budget_rows(figures))
+    write_json(json, [figures])
+
+
+def _run(recipe: RecipeFile, output: Path, vae: Path | None, minutes: float | None) -> str:
+    from ..training.data.sources import open_source
+    from ..training.train import Training, train
+
+    method = recipe.method
+    if method == "svd" and recipe.start is None and (vae is None or not vae.is_file()):
         raise UsageError("method svd needs --vae FILE, made by --method autoencoder, or --start")
-    if method not in ("autoencoder", "svd") and start is None:
+    if method not in ("autoencoder", "svd") and recipe.start is None:
         raise UsageError(f"method {method} needs --start, the model folder to go on from")
-    given: dict[str, Any] = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "micro_batch": micro_batch,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "precision": precision,
-        "workers": workers,
-        "checkpoint_every": checkpoint_every,
-        "sample_every": sample_every,
-        "gradient_checkpointing": gradient_checkpointing or None,
-    }
-    changes = {k: v for k, v in given.items() if v is not None}
     with progress_bar("data") as report:
-        source = open_source(data, fps=fps, progress=lambda n, of: report(n, of, "look at files"))
+        source = open_source(
+            recipe.data.source,
+            recipe.data.split,
+            recipe.data.fps,
+            lambda done, total: report(done, total, "look at files"),
+        )
         training = Training(
             method=method,
-            preset=chosen,
+            preset=recipe.preset,
             output=output,
-            settings=dataclasses.replace(DEFAULTS[method], **changes),
+            settings=recipe.settings,
             source=source,
-            start=start,
-            teacher=teacher or start,
+            start=recipe.start,
+            teacher=recipe.teacher,
             vae=vae,
-            stage=stage,
-            cached_clips=cache_clips,
-            minutes=max_minutes,
+            stage=recipe.stage,
+            options=recipe.options,
+            constants=recipe.constants,
+            cached_clips=recipe.data.cached_clips,
+            minutes=minutes,
             progress=lambda done, total: report(done, total, "latents"),
         )
-        finished = run(training)
+        finished = train(training)
     state = "finished" if finished else "stopped at the time limit: run again to resume"
-    print(f"{state}; {training.result}")
+    return f"{state}; {training.result}"

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from ..training.clip_noise import ClipNoise
-from ..training.data import ClipSource, DrawnClips, MovingDigits, Size
+from ..training.data import ClipData, ClipSource, MovingDigits, Size
 from ..whole_files import whole_file, write_text
 from .clip_batches import COMMON_SIZE, Sampler, as_video, psnr_db, reduced
 from .motion import STATISTICS, motion_statistics
+from .real_clips import clips_by_number
 
 Progress = Callable[[int, int, str], object]
 SHOWN = 8  # clips whose small frames are kept, for a sheet
@@ -96,14 +97,14 @@ def generated_set(
     """
     preset = sampler.model.preset
     frames = preset.unet.num_frames
-    data = DrawnClips(source or MovingDigits("test"), frames, preset.size, seed)
+    data = clips_by_number(source or MovingDigits("test"), frames, preset.size, seed)
 
     def make(indices: Sequence[int]) -> ClipSet:
         batch = data.batch(indices)
         clips = sampler.clips(batch, ClipNoise(seed, indices, device=sampler.device))
         return _measured(clips, batch.first, indices, extract)
 
-    about = {"model": sampler.digest, **_about(data, extract)}
+    about = {"model": sampler.digest, **_about(data, seed, extract)}
     return _grown(folder, about, count, batch_size, make, progress, f"clips of {preset.name}")
 
 
@@ -120,27 +121,29 @@ def real_set(
     progress: Progress = lambda done, total, what: None,
 ) -> ClipSet:
     """``count`` real clips of stream ``seed``, by the same measures."""
-    data = DrawnClips(source or MovingDigits("test"), frames, size, seed)
+    data = clips_by_number(source or MovingDigits("test"), frames, size, seed)
 
     def make(indices: Sequence[int]) -> ClipSet:
         batch = data.batch(indices)
         assert batch.clips is not None
         return _measured(batch.clips, batch.first, indices, extract)
 
-    about = {"model": "real clips", **_about(data, extract)}
+    about = {"model": "real clips", **_about(data, seed, extract)}
     return _grown(folder, about, count, batch_size, make, progress, "real clips")
 
 
-def _about(data: DrawnClips, extract: Extractor) -> dict[str, object]:
-    """What a set depends on; of the data, the pixels of a clip stand for the code that draws it."""
-    clip = data.batch([0]).clips
+def _about(data: ClipData, seed: int, extract: Extractor) -> dict[str, object]:
+    """What a set depends on; of the data, a clip's pixels stand for files and code it is from."""
+    batch = data.batch([0])
+    clip = batch.clips
     assert clip is not None
     return {
         "features": extract.digest,
         "statistics": list(STATISTICS),
-        "seed": data.seed,
-        "size": data.size,
-        "clip_0_sha256": hashlib.sha256(clip.numpy().data).hexdigest(),
+        "seed": seed,
+        "fps": float(batch.fps),
+        "shape": list(clip.shape[1:]),
+        "clip_0_sha256": hashlib.sha256(clip.numpy().tobytes()).hexdigest(),
     }
 
 

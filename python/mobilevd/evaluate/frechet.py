@@ -51,12 +51,12 @@ def root(covariance: Array) -> Array:
     return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
 
 
-def frechet_distance(a: Gaussian, b: Gaussian, root_of_b: Array | None = None) -> float:
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """|mean_a - mean_b|^2 + tr(A + B - 2 (B^1/2 A B^1/2)^1/2), the squared 2-Wasserstein distance
     of the two Gaussians (arXiv 1706.08500, eq. 6)."""
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and of {len(b.mean)} numbers do not compare")
-    r = root(b.covariance) if root_of_b is None else root_of_b
+    r = root(b.covariance)
     cross = np.linalg.eigvalsh(r @ a.covariance @ r)
     shared = np.sqrt(cross.clip(min=0)).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared
@@ -94,8 +94,8 @@ def bootstrap_interval(
     rng = np.random.Generator(np.random.Philox(seed))
     found = np.empty(resamples)
     for i in range(resamples):
-        drawn = (s[rng.integers(len(s), size=len(s))] for s in (x, y))
-        found[i] = frechet_distance(*(gaussian_of(s) for s in drawn))
+        a, b = (gaussian_of(s[rng.integers(len(s), size=len(s))]) for s in (x, y))
+        found[i] = frechet_distance(a, b)
     found += frechet_distance(gaussian_of(x), gaussian_of(y)) - found.mean()
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return float(max(0.0, low)), float(high)

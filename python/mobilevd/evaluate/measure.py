@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,20 @@ def measure(
             f"the {extract.name} is of clips of {extract.frames} frames; {preset.name}'s have "
             f"{frames}"
         )
-    own_size = extract.key == "fvd"
-    real_of = {
-        "frames": frames,
-        "size": preset.size if own_size else COMMON_SIZE,
-        "source": source,
-        "progress": progress,
-    }
-    started_from = real_set(extract, work_folder, clips, seed=2 * seed, **real_of)
-    real = real_set(extract, work_folder, extract.real_sets * clips, seed=2 * seed + 1, **real_of)
+    # For FVD both go the same way, from the model's own size to I3D's.
+    size = preset.size if extract.key == "fvd" else COMMON_SIZE
+    real_clips = partial(
+        real_set,
+        extract,
+        work_folder,
+        frames=frames,
+        size=size,
+        batch_size=max(1, 64 * COMMON_SIZE[0] * COMMON_SIZE[1] // (size[0] * size[1])),
+        source=source,
+        progress=progress,
+    )
+    started_from = real_clips(clips, seed=2 * seed)
+    real = real_clips(extract.real_sets * clips, seed=2 * seed + 1)
     made = generated_set(
         sampler,
         extract,
@@ -81,6 +87,7 @@ def measure(
         "nfe": preset.sampling.evaluations,
         "clips": clips,
         "distance_name": extract.name,
+        "features_sha256": extract.digest,
         **compare(made, real, started_from, extract.key),
         "seed": seed,
     }

@@ -80,8 +80,10 @@ def run_stage(benchmark: Benchmark, stage: Stage, minutes: float | None, report:
         vae=None if stage.method == "autoencoder" else benchmark.weights("autoencoder"),
         stage=stage.stage,
         options=stage.options,
-        cached_clips=CACHED_CLIPS[stage.preset_name],
-        cache_folder=benchmark.work / f"latents-{stage.preset_name}",
+        constants=stage.constants,
+        cached_clips=stage.cached_clips or CACHED_CLIPS[stage.preset_name],
+        cache_folder=benchmark.work
+        / f"latents-{stage.name if stage.cached_clips else stage.preset_name}",
         minutes=minutes,
         progress=lambda done, total: report(done, total, f"latents for {stage.preset_name}"),
     )

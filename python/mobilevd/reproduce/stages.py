@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..presets import Preset, get_preset
 from ..training.methods.mobilevd_options import Options
@@ -29,6 +30,8 @@ class Stage:
     teacher: str | None = None
     stage: str | None = None
     options: Options = field(default_factory=Options)
+    constants: Any = None  # of the method, for `mini`
+    cached_clips: int | None = None  # default: the preset's
     ablation: bool = False
 
     @property

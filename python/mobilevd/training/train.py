@@ -41,6 +41,7 @@ SAMPLING: Mapping[str, Mapping[str, Any]] = {
     "mobilevd": ONE_STEP,
 }
 DISTILLATIONS = ("animatelcm", "ufogen", "ladd", "sfv")
+TEACHER_STEPS = 10  # of LADD's synthetic clips, each with and without condition
 METHODS = ("autoencoder", "svd", *DISTILLATIONS, "mobilevd")
 
 # Defaults of a run of `mini`; the CLI and `mobilevd reproduce` override them one by one.
@@ -68,6 +69,7 @@ class Training:
     vae: Path | None = None
     stage: str | None = None
     options: Options = field(default_factory=Options)
+    constants: Any = None  # of the method; None: its own defaults
     cached_clips: int = 0
     cache_folder: Path | None = None
     minutes: float | None = None
@@ -119,16 +121,18 @@ def _method(training: Training, model: Model, inputs: dict[str, str]) -> Method:
         raise ValueError(f"method {training.method} needs --teacher, a model folder")
     teacher = teacher_for(training.preset, training.teacher)
     inputs["teacher_sha256"] = checksum(training.teacher)
+    constants = {"constants": training.constants} if training.constants else {}
+    inputs["constants"] = repr(training.constants)
     if training.method != "mobilevd":
-        return _distillation(training.method)(model, teacher)
+        return _distillation(training.method)(model, teacher, **constants)
     from .methods.mobilevd import begin
 
     assert training.stage is not None
     inputs["stage"], inputs["options"] = training.stage, repr(training.options)
-    return begin(training.stage, model, teacher, training.options, training.settings)
+    return begin(training.stage, model, teacher, training.options, training.settings, **constants)
 
 
-def _distillation(name: str) -> Callable[[Model, Model], Method]:
+def _distillation(name: str) -> Callable[..., Method]:
     from .methods.animatelcm import AnimateLcm
     from .methods.ladd import Ladd
     from .methods.sfv import Sfv
@@ -156,8 +160,12 @@ def _data(training: Training, model: Model) -> ClipData:
     preset, seed = training.preset, training.settings.seed
     drawn = clips_of(training.source, preset.unet.num_frames, preset.size, seed)
     if not training.cached_clips:
+        if training.method == "ladd":
+            raise ValueError("method ladd needs --cache-clips: its teacher makes the clips first")
         return drawn
     folder = training.cache_folder or training.output / "latents"
+    if training.method == "ladd":
+        return _teachers_clips(training, drawn, folder)
     weights = hashlib.sha256()
     for value in model.vae.encoder.state_dict().values():
         weights.update(value.numpy().tobytes())
@@ -169,6 +177,29 @@ def _data(training: Training, model: Model) -> ClipData:
         "seed": str(seed),
     }
     return cache_latents(folder, model.vae, drawn, training.cached_clips, about, training.progress)
+
+
+def _teachers_clips(training: Training, drawn: ClipData, folder: Path) -> ClipData:
+    """LADD's data: what the teacher makes of the clips' first frames, with fewer steps."""
+    from .sample_latents import SampledClips
+
+    assert training.teacher is not None
+    teacher = teacher_for(training.preset, training.teacher)
+    sampling = replace(teacher.preset.sampling, steps=TEACHER_STEPS)
+    about = {
+        "teacher_sha256": checksum(training.teacher),
+        "sampling": repr(sampling),
+        "source": repr(training.source),
+        "seed": str(training.settings.seed),
+    }
+    return cache_latents(
+        folder,
+        teacher.vae,
+        SampledClips(teacher, drawn, sampling),
+        training.cached_clips,
+        about,
+        training.progress,
+    )
 
 
 def _train_autoencoder(training: Training) -> bool:

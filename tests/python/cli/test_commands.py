@@ -7,7 +7,7 @@ from mobilevd.cli.main import main
 from mobilevd.presets import PRESETS
 
 COMMANDS = ["generate", "train", "compress", "export", "inspect", "bench", "flops", "evaluate",
-            "encode", "plan", "compare", "presets"]  # fmt: skip
+            "encode", "plan", "compare", "presets", "reproduce", "pack-shards", "train-features"]  # fmt: skip
 
 
 def run(capsys, *arguments):

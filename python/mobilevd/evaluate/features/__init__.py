@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from ...models.weight_folder import load_files
 from ..clip_batches import reduced
 from .network import FRAMES, SIZE, FeatureNetwork
 
@@ -31,7 +32,13 @@ class DigitsFeatures:
                 f"{path} is missing: make it with mobilevd train-features -o {folder}"
             )
         self.network = FeatureNetwork()
-        load_files(self.network, [path], dtype=torch.float32)
+        try:
+            self.network.load_state_dict(load_file(path))  # fp16 becomes the network's float32
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(
+                f"{path} does not hold this feature network ({str(error).splitlines()[0]}): make "
+                f"it again with mobilevd train-features -o {folder}"
+            ) from None
         self.network.eval().requires_grad_(False)
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
 

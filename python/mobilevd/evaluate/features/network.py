@@ -6,6 +6,8 @@ follow content, motion and quality.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -13,14 +15,28 @@ from torch.nn import functional as F
 from .damage import DAMAGES
 
 FRAMES, SIZE = 14, 64
-DIGITS, CLASSES = 2, 10
+DIGITS, VALUES = 2, 10
 SEEN = (0, FRAMES // 2, FRAMES - 1)  # the frames whose positions are asked for
-# Of one digit: logits of its value; then centres (x, y) in SEEN, colour, side.
-DIGIT_NUMBERS = 2 * len(SEEN) + 3 + 1
+PLACEMENT = 2 * len(SEEN) + 3 + 1  # of one digit: centres (x, y) in SEEN, colour, side
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What training asks for, of B clips.
+
+    ``present`` [B, 10]: logit of each value being there; ``placement`` [B, 2, PLACEMENT] of the
+    digits, in any order; ``damage`` [B, kinds]: strengths; ``value_map`` [B, 10, T, h, w]: logits
+    of the value of a digit whose centre is there, T of the frames.
+    """
+
+    present: torch.Tensor
+    placement: torch.Tensor
+    damage: torch.Tensor
+    value_map: torch.Tensor
 
 
 class Block(nn.Module):
-    """Convolution over space, then over time, each with its norm, around a shortcut."""
+    """Convolution over space, then over time; a shortcut past the second."""
 
     def __init__(self, inside: int, outside: int, stride: int, time_stride: int) -> None:
         super().__init__()
@@ -42,34 +58,46 @@ class FeatureNetwork(nn.Module):
     deviation in one direction. ``forward`` gives what training asks for.
     """
 
-    def __init__(self, width: int = 128, channels: tuple[int, ...] = (32, 64, 96, 128)) -> None:
+    def __init__(self, width: int = 128, channels: tuple[int, ...] = (16, 32, 64, 96, 128)) -> None:
         super().__init__()
-        first, second, third, last = channels
-        self.stem = nn.Conv3d(3, first, (1, 5, 5), (1, 4, 4), (0, 2, 2))
-        self.blocks = nn.Sequential(
-            Block(first, second, 2, 1), Block(second, third, 2, 2), Block(third, last, 1, 2)
+        first, second, third, fourth, last = channels
+        self.stem = nn.Conv3d(3, first, (1, 5, 5), (1, 2, 2), (0, 2, 2))
+        self.fine = nn.Sequential(
+            Block(first, second, 2, 2), Block(second, third, 2, 1), Block(third, fourth, 1, 2)
         )
+        self.coarse = Block(fourth, last, 2, 1)
         self.squeeze = nn.Conv3d(last, 32, 1)
-        self.to_features = nn.Linear(32 * 4 * (SIZE // 16) ** 2, width)
+        flat = 32 * ((FRAMES + 3) // 4) * (SIZE // 16) ** 2
+        self.to_features = nn.Linear(flat + fourth + last, width)
         self.standardise = nn.BatchNorm1d(width, affine=False)
         self.heads = nn.Sequential(
-            nn.SiLU(), nn.Linear(width, DIGITS * (CLASSES + DIGIT_NUMBERS) + len(DAMAGES))
+            nn.SiLU(), nn.Linear(width, VALUES + DIGITS * PLACEMENT + len(DAMAGES))
         )
+        self.value_map = nn.Conv3d(fourth, VALUES, 1)
 
-    def features(self, clips: torch.Tensor) -> torch.Tensor:
+    def _maps(self, clips: torch.Tensor) -> torch.Tensor:
         if clips.shape[1:] != (FRAMES, 3, SIZE, SIZE):
             raise ValueError(
                 f"the feature network sees {FRAMES} frames of {SIZE}x{SIZE}, not clips of shape "
                 f"{tuple(clips.shape[1:])}"
             )
-        x = self.blocks(F.silu(self.stem(clips.transpose(1, 2))))
-        return self.standardise(self.to_features(F.silu(self.squeeze(x)).flatten(1)))
+        return self.fine(F.silu(self.stem(clips.transpose(1, 2))))
 
-    def forward(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits [B, 2, 10] and numbers [B, 2, DIGIT_NUMBERS] of the digits; damage [B, kinds]."""
-        digits, damage = self.heads(self.features(clips)).split(
-            [DIGITS * (CLASSES + DIGIT_NUMBERS), len(DAMAGES)], dim=1
+    def _features(self, fine: torch.Tensor) -> torch.Tensor:
+        coarse = self.coarse(fine)
+        # What is where and when, and what is there at all.
+        there = [x.amax((-2, -1)).mean(-1) for x in (fine, coarse)]
+        flat = F.silu(self.squeeze(coarse)).flatten(1)
+        return self.standardise(self.to_features(torch.cat([flat, *there], 1)))
+
+    def features(self, clips: torch.Tensor) -> torch.Tensor:
+        return self._features(self._maps(clips))
+
+    def forward(self, clips: torch.Tensor) -> Answers:
+        fine = self._maps(clips)
+        present, placement, damage = self.heads(self._features(fine)).split(
+            [VALUES, DIGITS * PLACEMENT, len(DAMAGES)], dim=1
         )
-        digits = digits.unflatten(1, (DIGITS, -1))
-        # Everything asked for lies in [0, 1]: training starts in the middle.
-        return digits[..., :CLASSES], digits[..., CLASSES:] + 0.5, damage
+        # Every number of a placement lies in [0, 1]: training starts in the middle.
+        placement = placement.unflatten(1, (DIGITS, -1)) + 0.5
+        return Answers(present, placement, damage, self.value_map(fine))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ...training.data import MovingDigits, clip_rng
 from ...training.data.digits import Digit
 from ...whole_files import whole_folder
 from .damage import DAMAGES, HARMLESS, damaged
-from .network import DIGITS, FRAMES, SEEN, SIZE, FeatureNetwork
+from .network import FRAMES, SEEN, SIZE, VALUES, FeatureNetwork
 
 NETWORK, RECORD = "network.safetensors", "features.json"
 
@@ -28,82 +28,117 @@ class Training:
     """A few minutes of one core; everything is a function of ``seed``."""
 
     steps: int = 1200
-    batch_size: int = 32
+    batch_size: int = 24
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     seed: int = 0
     held_out_clips: int = 512
 
 
-def numbers(digit: Digit) -> np.ndarray:
-    """What is asked for of a digit beside its value, as the network gives it."""
+@dataclass(frozen=True)
+class Labelled:
+    """``clips`` [B, 14, 3, 64, 64] in [-1, 1]; of their digits ``values`` [B, 2], ``placement``
+    [B, 2, PLACEMENT] and ``centres`` [B, 2, 14, 2], (x, y) as shares of the side."""
+
+    clips: torch.Tensor
+    values: torch.Tensor
+    placement: torch.Tensor
+    centres: torch.Tensor
+
+
+def placement(digit: Digit) -> np.ndarray:
     return np.concatenate([digit.centres[list(SEEN)].ravel(), digit.colour, [digit.side]])
 
 
-def labelled_batch(
-    source: MovingDigits, seed: int, indices: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Clips [B, 14, 3, 64, 64] in [-1, 1], the digits' values [B, 2] and numbers [B, 2, n]."""
+def labelled_batch(source: MovingDigits, seed: int, indices: Sequence[int]) -> Labelled:
     drawn = [source.draw_labelled(clip_rng(seed, i), FRAMES, (SIZE, SIZE)) for i in indices]
+
+    def of_digits(what: Callable[[Digit], Any], dtype: type) -> torch.Tensor:
+        rows = [[what(d) for d in digits] for _, digits in drawn]
+        return torch.from_numpy(np.array(rows, dtype=dtype))
+
     pixels = torch.from_numpy(np.stack([clip.frames for clip, _ in drawn]))
-    values = torch.tensor([[d.value for d in digits] for _, digits in drawn])
-    said = np.array([[numbers(d) for d in digits] for _, digits in drawn], dtype=np.float32)
-    return pixels.permute(0, 1, 4, 2, 3).float() / 127.5 - 1, values, torch.from_numpy(said)
+    return Labelled(
+        pixels.permute(0, 1, 4, 2, 3).float() / 127.5 - 1,
+        of_digits(lambda d: d.value, np.int64),
+        of_digits(placement, np.float32),
+        of_digits(lambda d: d.centres, np.float32),
+    )
 
 
-def digits_loss(
-    logits: torch.Tensor, said: torch.Tensor, values: torch.Tensor, wanted: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per clip [B]: the loss, and whether outputs are matched crosswise.
-
-    Digits have no order, so the cheaper of the two matchings counts.
-    """
-
-    def cost(turn: int) -> torch.Tensor:
-        v, w = values.roll(turn, 1), wanted.roll(turn, 1)
-        named = F.cross_entropy(logits.flatten(0, 1), v.flatten(), reduction="none")
-        off = (said - w).square().sum(-1)
-        return named.reshape(v.shape).mean(1) + 20 * off.mean(1)
-
-    costs = torch.stack([cost(turn) for turn in range(DIGITS)])
-    best = costs.min(0)
-    return best.values, best.indices
+def matched(said: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """``wanted`` [B, 2, n] with each clip's two digits in the order that fits ``said`` better:
+    digits have none of their own."""
+    crossed = wanted.flip(1)
+    straight = (said - wanted).square().sum((1, 2)) <= (said - crossed).square().sum((1, 2))
+    return torch.where(straight[:, None, None], wanted, crossed)
 
 
-def loss_of(network: FeatureNetwork, clips: torch.Tensor, values: torch.Tensor,
-            wanted: torch.Tensor, generator: torch.Generator) -> torch.Tensor:  # fmt: skip
-    seen, strengths = damaged(clips, generator)
-    logits, said, damage = network(seen)
-    harmless = torch.tensor([name in HARMLESS for name in DAMAGES])
-    legible = (strengths[:, ~harmless] == 0).all(1).float()
-    named, _ = digits_loss(logits, said, values, wanted)
-    return (named * legible).mean() + 5 * F.mse_loss(damage, strengths)
+def at_centres(value_map: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Logits [B, 2, T, 10] of a map [B, 10, T, h, w] where the digits are in its frames."""
+    times = torch.linspace(0, FRAMES - 2, value_map.shape[2]).round().long()
+    grid = (2 * centres[:, :, times] - 1).transpose(1, 2).flatten(0, 1)[:, None]  # [B T, 1, 2, 2]
+    found = F.grid_sample(value_map.transpose(1, 2).flatten(0, 1), grid, align_corners=False)
+    return found[:, :, 0].unflatten(0, (len(centres), -1)).permute(0, 3, 1, 2)
+
+
+def presence(values: torch.Tensor) -> torch.Tensor:
+    """[B, 10]: 1 where one of the digits has the value."""
+    return F.one_hot(values, VALUES).amax(1).float()
+
+
+def loss_of(
+    network: FeatureNetwork, batch: Labelled, generator: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Parts of the loss; what the digits are is asked of clips whose damage leaves it legible."""
+    seen, strengths = damaged(batch.clips, generator)
+    said = network(seen)
+    harmful = torch.tensor([name not in HARMLESS for name in DAMAGES])
+    legible = (strengths[:, harmful] == 0).all(1).float()
+
+    def of_legible(loss: torch.Tensor) -> torch.Tensor:
+        return (loss.flatten(1).mean(1) * legible).sum() / legible.sum().clamp_min(1)
+
+    logits = at_centres(said.value_map, batch.centres)
+    values = batch.values[:, :, None].expand(logits.shape[:3])
+    wanted = matched(said.placement.detach(), batch.placement)
+    return {
+        "present": 3 * of_legible(F.binary_cross_entropy_with_logits(
+            said.present, presence(batch.values), reduction="none")),
+        "value": of_legible(F.cross_entropy(
+            logits.permute(0, 3, 1, 2), values, reduction="none")),
+        "placement": 100 * of_legible((said.placement - wanted).square()),
+        "damage": 50 * F.mse_loss(said.damage, strengths),
+    }  # fmt: skip
 
 
 @torch.inference_mode()
 def held_out_figures(network: FeatureNetwork, clips: int, seed: int = 77) -> dict[str, float]:
-    """On the "test" split, whose scans the network has not seen."""
+    """On the "test" split, whose scans the network has not seen.
+
+    ``value_accuracy``: share of the two likeliest values that are there (of one, where both digits
+    have the same); ``damage_r2``: share of the strengths' variance that is explained.
+    """
     source, generator = MovingDigits("test"), torch.Generator().manual_seed(seed)
-    right, off, error, spread = [], [], [], []
+    right, off, error, given = [], [], [], []
     for start in range(0, clips, 64):
-        chosen = range(start, min(clips, start + 64))
-        seen, values, wanted = labelled_batch(source, seed, chosen)
-        logits, said, _ = network(seen)
-        _, turns = digits_loss(logits, said, values, wanted)
-        order = (torch.arange(DIGITS) - turns[:, None]) % DIGITS
-        right.append(logits.argmax(-1) == values.gather(1, order))
-        matched = wanted.gather(1, order[..., None].expand_as(wanted))
-        off.append((said - matched).abs())
-        hurt, strengths = damaged(seen, generator)
-        error.append((network(hurt)[2] - strengths).square())
-        spread.append(strengths)
+        batch = labelled_batch(source, seed, range(start, min(clips, start + 64)))
+        said, there = network(batch.clips), presence(batch.values)
+        order = said.present.argsort(1, descending=True)
+        hits = there.gather(1, order)
+        count = there.sum(1).long()
+        right += [hits[i, :n].mean() for i, n in enumerate(count.tolist())]
+        off.append((said.placement - matched(said.placement, batch.placement)).abs())
+        hurt, strengths = damaged(batch.clips, generator)
+        error.append((network(hurt).damage - strengths).square())
+        given.append(strengths)
     far = torch.cat(off).mean((0, 1))
-    given = torch.cat(spread)
+    spread = torch.cat(given).var(0, unbiased=False).mean()
     return {
-        "digit_accuracy": float(torch.cat(right).float().mean()),
+        "value_accuracy": float(torch.stack(right).mean()),
         "centre_error_pixels": float(far[: 2 * len(SEEN)].mean() * SIZE),
         "colour_error": float(far[2 * len(SEEN) : -1].mean()),
-        "damage_r2": float(1 - torch.cat(error).mean() / given.var(0, unbiased=False).mean()),
+        "damage_r2": float(1 - torch.cat(error).mean() / spread),
     }
 
 
@@ -147,7 +182,8 @@ def trained(
         first = step * training.batch_size
         batch = labelled_batch(source, training.seed, range(first, first + training.batch_size))
         generator = torch.Generator().manual_seed(training.seed * 1_000_003 + step)
-        loss = loss_of(network, *batch, generator)
+        parts = loss_of(network, batch, generator)
+        loss = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(loss):
             raise RuntimeError(
                 f"the loss became {loss.item()} at step {step}: try a lower learning rate"
@@ -157,8 +193,12 @@ def trained(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        progress(step + 1, training.steps, f"loss {loss.item():.3f}")
+        progress(step + 1, training.steps, _shown(parts))
     return network
+
+
+def _shown(parts: Mapping[str, torch.Tensor]) -> str:
+    return " ".join(f"{name} {value.item():.3f}" for name, value in parts.items())
 
 
 def _is_features_or_empty(folder: Path) -> bool:

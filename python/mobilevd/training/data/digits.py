@@ -58,8 +58,7 @@ class MovingDigits:
             chosen = rng.integers(len(self.images))
             scan = Image.fromarray(self.images[chosen])
             glyph = np.asarray(scan.resize((side, side), Image.Resampling.BICUBIC), np.float32)
-            colour = rng.uniform(0.4, 1.0, 3)
-            colour /= colour.max()
+            colour = np.full(3, rng.uniform(0.6, 1.0))
             room = CANVAS - side
             position, velocity = rng.uniform(0, room, 2), rng.uniform(-0.06, 0.06, 2) * CANVAS
             centres = np.empty((frames, 2), np.float32)
