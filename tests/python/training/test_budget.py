@@ -134,7 +134,7 @@ print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 
 @pytest.mark.parametrize(("checkpointing", "clips"), [(False, 8), (True, 24)])
 def test_activations_are_those_of_a_real_step(checkpointing, clips):
-    """Against the growth of a process's greatest memory, by 25 %; large blocks are given back."""
+    """Against the growth of a process's greatest memory, by 15 %; large blocks are given back."""
     one, many = (
         player_costs(svd_on_meta(), meta_batch(MINI, n, False), checkpointing)[0].activations
         for n in (1, clips)
@@ -148,7 +148,7 @@ def test_activations_are_those_of_a_real_step(checkpointing, clips):
     )
     grown = float(result.stdout)
     assert grown > 100e6
-    assert 4 * (many - one) == pytest.approx(grown, rel=0.25)
+    assert 4 * (many - one) == pytest.approx(grown, rel=0.15)
 
 
 def test_figures_add_up(tmp_path):
