@@ -134,10 +134,11 @@ def budget(
         raise ValueError(f"utilisation must be in (0, 1], not {utilisation:g}")
     settings, card = recipe.settings, GPUS[gpu]
     batch = meta_batch(recipe.preset, recipe.batch.per_gpu, pixels=not recipe.data.cached_clips)
-    plain, checkpointed = (
-        player_costs(meta_method(recipe), batch, checkpointing) for checkpointing in (False, True)
-    )
     method = meta_method(recipe)
+    plain, checkpointed = (
+        player_costs(method, batch, c, flops=c == settings.gradient_checkpointing)
+        for c in (False, True)
+    )
     chosen = checkpointed if settings.gradient_checkpointing else plain
     held = _held(recipe, method, chosen)
     bf16 = settings.precision == "bf16"

@@ -3,8 +3,8 @@
 Every player's loss and its backward pass run without memory: FLOPs are those of the matrix products
 (2 x multiply-add, as ``compress.flops``), so a trained pass counts about three times its forward
 pass, one without gradients once, one that gradients only go through twice, and checkpointed blocks
-once more. Live elements are counted as ``compress.live_memory`` does. Attention is the fused one,
-which keeps no scores, except where a method asks for second derivatives.
+once more. Live elements are counted as ``compress.live_memory`` does. Spatial attention is the
+fused one, which keeps no scores, except where a method asks for second derivatives.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ def _on_meta() -> Iterator[None]:
     def fused(
         q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float | None = None
     ) -> torch.Tensor:
-        if not torch.backends.cuda.flash_sdp_enabled():  # only what can be derived twice
+        # Fused kernels have one batch axis (temporal attention comes with two) and no second
+        # derivative (which a method may ask for).
+        if q.dim() != 4 or not torch.backends.cuda.flash_sdp_enabled():
             return attention(q, k, v, scale=scale)
-        # The fused kernel has one batch axis; temporal attention comes with two.
-        flat = [x.flatten(0, -4) for x in (q, k, v)]
-        return _FUSED(*flat, scale=scale)[0].reshape(*q.shape[:-1], v.shape[-1])
+        return _FUSED(q, k, v, scale=scale)[0]
 
     def zeros(x: torch.Tensor) -> torch.Tensor:
         return torch.zeros(x.shape, dtype=x.dtype) if x.is_meta else to_cpu(x)
@@ -89,18 +89,21 @@ class PlayerCost:
     trained: int  # parameters
 
 
-def player_costs(method: Method, batch: Batch, checkpointing: bool) -> list[PlayerCost]:
+def player_costs(
+    method: Method, batch: Batch, checkpointing: bool, flops: bool = True
+) -> list[PlayerCost]:
     """Of a method whose networks are on the meta device; ``batch`` is one micro-batch there.
 
-    Gradients that accumulate over micro-batches are there already and not counted.
+    Gradients that accumulate over micro-batches are there already and not counted. Once
+    checkpointed, the networks stay so. ``flops`` False leaves them 0, for half of the time.
     """
     if checkpointing:
         for player in method.players:
             checkpoint_blocks(player.module)
-    return [_player_cost(method, batch, i) for i in range(len(method.players))]
+    return [_player_cost(method, batch, i, flops) for i in range(len(method.players))]
 
 
-def _player_cost(method: Method, batch: Batch, number: int) -> PlayerCost:
+def _player_cost(method: Method, batch: Batch, number: int, flops: bool) -> PlayerCost:
     player = method.players[number]
     for other in method.players:
         other.module.requires_grad_(other is player)
@@ -115,16 +118,19 @@ def _player_cost(method: Method, batch: Batch, number: int) -> PlayerCost:
         noise = ClipNoise(0, range(len(batch)), number, "meta")
         method.loss(player.name, batch, noise).total.backward()
 
+    counted = 0
     # One after the other: the FLOP counter's hooks keep tensors alive.
     with _on_meta():
         with PeakElements(known) as memory:
             run()
-        with FlopCounterMode(display=False) as counter:
-            run()
+        if flops:
+            with FlopCounterMode(display=False) as counter:
+                run()
+            counted = counter.get_total_flops()
     for parameter in parameters:
         parameter.grad = None
-    count = sum(p.numel() for p in parameters)
-    return PlayerCost(player.name, player.every, counter.get_total_flops(), memory.peak, count)
+    trained = sum(p.numel() for p in parameters)
+    return PlayerCost(player.name, player.every, counted, memory.peak, trained)
 
 
 def networks_of(method: Method) -> Iterable[nn.Module]:

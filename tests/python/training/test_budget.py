@@ -1,5 +1,6 @@
 """What a run will take: FLOPs by the rule of three, memory against a run that was measured."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -60,10 +61,9 @@ def test_pixels_cost_the_encoder_of_every_frame():
 
 
 def test_flops_are_the_real_devices():
-    """The same count as on the CPU with real numbers, checkpointing off and on."""
+    """The same count as of a step on the CPU with real numbers."""
     from mobilevd.training.clip_noise import ClipNoise
     from mobilevd.training.data import Batch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     small = replace(MINI, unet=replace(MINI.unet, num_frames=2))
@@ -71,7 +71,7 @@ def test_flops_are_the_real_devices():
     method.model.unet.requires_grad_(True)
     shapes = meta_batch(small, 1, False)
     batch = Batch(**{k: torch.zeros(v.shape) for k, v in vars(shapes).items() if v is not None})
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+    with FlopCounterMode(display=False) as counter:
         method.loss("denoiser", batch, ClipNoise(0, [0])).total.backward()
     with torch.device("meta"):
         planned = on_meta(Svd(Model.fresh(small)))
@@ -79,8 +79,8 @@ def test_flops_are_the_real_devices():
     assert counter.get_total_flops() == player.flops
 
 
-def test_a_frozen_judge_costs_less_than_a_trained_one(tmp_path):
-    sfv = budget(recipe_of(tmp_path, "sfv", settings='[constants]\nr1_form = "finite_difference"'))
+@pytest.mark.slow
+def test_methods_cost_the_passes_they_make(tmp_path):
     ufogen = budget(recipe_of(tmp_path, "ufogen"))
     animatelcm = budget(recipe_of(tmp_path, "animatelcm"))
     one = forward_flops() / 1e12
@@ -88,8 +88,7 @@ def test_a_frozen_judge_costs_less_than_a_trained_one(tmp_path):
     assert 6 < animatelcm["tflops_per_clip"] / one < 6.5
     # Half of the time a discriminator's move (1 + 2 x 3); always a generator's (3 + 2).
     assert 3.5 + 5 < ufogen["tflops_per_clip"] / one < 3.5 + 5 + 0.6
-    assert sfv["tflops_per_clip"] < ufogen["tflops_per_clip"]
-    assert sfv["params_trained"] < ufogen["params_trained"] == 2 * animatelcm["params_trained"]
+    assert ufogen["params_trained"] == 2 * animatelcm["params_trained"]
 
 
 def test_stages_leave_what_the_recipe_leaves():
@@ -135,21 +134,21 @@ print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 
 @pytest.mark.parametrize(("checkpointing", "clips"), [(False, 8), (True, 24)])
 def test_activations_are_those_of_a_real_step(checkpointing, clips):
-    """Against the growth of a process's greatest memory, by 25 %; large blocks are given back."""
+    """Against the growth of a process's greatest memory, by 15 %; large blocks are given back."""
     one, many = (
         player_costs(svd_on_meta(), meta_batch(MINI, n, False), checkpointing)[0].activations
         for n in (1, clips)
     )
     result = subprocess.run(
         [sys.executable, "-c", RUN, str(clips), str(checkpointing)],
-        env={"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"},
         capture_output=True,
         text=True,
         check=True,
     )
     grown = float(result.stdout)
     assert grown > 100e6
-    assert 4 * (many - one) == pytest.approx(grown, rel=0.25)
+    assert 4 * (many - one) == pytest.approx(grown, rel=0.15)
 
 
 def test_figures_add_up(tmp_path):

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, old, new, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(ValueError, match="no file .*none.toml"):
+    with pytest.raises(ValueError, match=r"no file .*none.toml"):
         read_recipe(tmp_path / "none.toml")
 
 
