@@ -46,8 +46,7 @@ def _opened(url: str) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise Unreadable("no video stream")
             yield container, container.streams.video[0]
     except (av.error.FFmpegError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error  # EOFError has none
-        raise Unreadable(str(reason).lower()) from None
+        raise Unreadable((getattr(error, "strerror", None) or str(error)).lower()) from None
 
 
 def _has_times(container: InputContainer, stream: VideoStream) -> bool:
