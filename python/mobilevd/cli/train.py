@@ -128,7 +128,13 @@ def _recipe_of_flags(
 ) -> RecipeFile:
     """The run that the flags describe, on the defaults for `mini`."""
     from ..training.methods.mobilevd_options import STAGES
-    from ..training.recipe_file import CONSTANTS, BatchSection, DataSection, RecipeFile
+    from ..training.recipe_file import (
+        CONSTANTS,
+        MINI_CONSTANTS,
+        BatchSection,
+        DataSection,
+        RecipeFile,
+    )
     from ..training.train import DEFAULTS, METHODS
 
     if method not in METHODS:
@@ -138,7 +144,10 @@ def _recipe_of_flags(
     if method == "mobilevd" and stage not in STAGES:
         raise UsageError(f"method mobilevd needs --stage, one of: {', '.join(STAGES)}")
     settings = dataclasses.replace(DEFAULTS[method], **changes)
-    constants = CONSTANTS[method]() if method in CONSTANTS else None
+    constants = None
+    if method in CONSTANTS:
+        small = preset.name in ("mini", "mini-hd")
+        constants = MINI_CONSTANTS[method] if small else CONSTANTS[method]()
     if constants and "learning_rate" in changes:  # the game's players have rates of their own
         rate = "learning_rate" if hasattr(constants, "learning_rate") else "generator_rate"
         constants = dataclasses.replace(constants, **{rate: changes["learning_rate"]})

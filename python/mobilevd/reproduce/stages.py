@@ -13,6 +13,7 @@ from typing import Any
 
 from ..presets import Preset, get_preset
 from ..training.methods.mobilevd_options import Options
+from ..training.recipe_file import MINI_CONSTANTS
 from ..training.settings import Settings
 
 CACHED_CLIPS: Mapping[str, int] = {"mini": 6144, "mini-hd": 2048}
@@ -54,7 +55,12 @@ def _mobilevd(prefix: str, preset: str, start: str, teacher: str, steps: int) ->
     for name in ("adversarial", "multiscaling", "pruning", "funnels"):
         full = f"{prefix}{name}"
         settings = replace(_GAME, steps=steps, sample_every=steps)
-        found.append(Stage(full, "mobilevd", preset, settings, start, teacher, name))
+        found.append(
+            Stage(
+                full, "mobilevd", preset, settings, start, teacher, name,
+                constants=MINI_CONSTANTS["mobilevd"],
+            )
+        )  # fmt: skip
         start = full
     return found
 
@@ -74,7 +80,10 @@ STAGES: tuple[Stage, ...] = (
     ),
     *_mobilevd("", "mini", "cross_attention", "low_resolution", 800),
     *(
-        Stage(name, name, "mini-hd", _GAME, "svd-hd", "svd-hd")
+        Stage(
+            name, name, "mini-hd", _GAME, "svd-hd", "svd-hd", constants=MINI_CONSTANTS[name],
+            cached_clips=384 if name == "ladd" else None,
+        )
         for name in ("sfv", "ladd", "ufogen", "animatelcm")
     ),
     Stage("hd-cross_attention", "mobilevd", "mini-hd", _SVD, "svd-hd", None, "cross_attention"),

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..presets import Preset, get_preset
-from .methods.animatelcm import AnimateLcmConstants
-from .methods.ladd import LaddConstants
+from .methods.animatelcm import ANIMATELCM_MINI, AnimateLcmConstants
+from .methods.ladd import LADD_MINI, LaddConstants
 from .methods.mobilevd_options import STAGES, Options
-from .methods.sfv import SfvConstants
-from .methods.ufogen import UfoGenConstants
+from .methods.sfv import SFV_MINI, SfvConstants
+from .methods.ufogen import UFOGEN_MINI, UfoGenConstants
 from .settings import Settings
 
 CONSTANTS: Mapping[str, type] = {
@@ -33,6 +33,14 @@ CONSTANTS: Mapping[str, type] = {
     "mobilevd": SfvConstants,
     "sfv": SfvConstants,
     "ufogen": UfoGenConstants,
+}
+# For the two mini presets (see ``SFV_MINI``).
+MINI_CONSTANTS: Mapping[str, Any] = {
+    "animatelcm": ANIMATELCM_MINI,
+    "ladd": LADD_MINI,
+    "mobilevd": SFV_MINI,
+    "sfv": SFV_MINI,
+    "ufogen": UFOGEN_MINI,
 }
 METHODS = ("svd", *CONSTANTS)
 

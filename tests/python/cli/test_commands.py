@@ -6,8 +6,10 @@ import pytest
 from mobilevd.cli.main import main
 from mobilevd.presets import PRESETS
 
-COMMANDS = ["generate", "train", "compress", "export", "inspect", "bench", "flops", "evaluate",
-            "encode", "plan", "compare", "presets", "reproduce", "pack-shards", "train-features"]  # fmt: skip
+COMMANDS = [
+    "generate", "train", "compress", "export", "inspect", "bench", "flops", "evaluate", "encode",
+    "plan", "compare", "presets", "reproduce", "pack-shards", "train-features",
+]  # fmt: skip
 
 
 def run(capsys, *arguments):

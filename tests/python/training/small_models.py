@@ -1,6 +1,7 @@
 """A whole small model (UNet, autoencoder, image encoder), and batches for it."""
 
 import copy
+from dataclasses import replace
 
 import torch
 from mobilevd.models.clip_vision import ClipVisionConfig
@@ -18,6 +19,17 @@ PRESET = Preset(
     unet=UNET_CONFIG,
     image_encoder=ClipVisionConfig(**CLIP, image_size=32, patch_size=8),
     vae=TinyVaeConfig(width=8, encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 0)),
+)
+
+# Two levels only: for tests that take many steps.
+SHALLOW = replace(
+    PRESET,
+    unet=replace(
+        UNET_CONFIG,
+        block_out_channels=(32, 32),
+        num_attention_heads=(2, 2),
+        attention_levels=(True, False),
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """What all methods owe the loop, played by the loop itself on a small model."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from mobilevd.training.methods.ladd import LADD_CONSTANTS, Ladd
 from mobilevd.training.methods.sfv import R1_FORMS, SFV_CONSTANTS, Sfv
 from mobilevd.training.methods.ufogen import UFOGEN_CONSTANTS, UfoGen
 from mobilevd.training.settings import Settings
-from small_models import batch_of, small_models
+from small_models import SHALLOW, batch_of, small_models
 
 FAST = {"generator_rate": 1e-3, "discriminator_rate": 1e-3}
 METHODS = {
@@ -24,6 +25,15 @@ METHODS = {
     },
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So small a network gains nothing from more, and loses much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class FewClips:
@@ -42,7 +52,7 @@ def run(method, folder, steps):
 
 @every_method
 def test_losses_do_not_depend_on_the_cut(make):
-    method = make(*small_models())
+    method = make(*small_models(preset=SHALLOW))
     torch.manual_seed(0)
     for salt, player in enumerate(method.players):
         for p in player.module.parameters():  # UFOGen's discriminator starts at zero
@@ -52,78 +62,111 @@ def test_losses_do_not_depend_on_the_cut(make):
             method.loss(player.name, batch_of(2, i), ClipNoise(0, range(i, i + 2), salt))
             for i in (0, 2)
         ]
-        mean = sum(float(h.total) for h in halves) / 2
-        assert float(whole.total) == pytest.approx(mean, rel=1e-4, abs=1e-5)
+        mean = sum(h.total.item() for h in halves) / 2
+        assert whole.total.item() == pytest.approx(mean, rel=1e-4, abs=1e-5)
         for key, value in whole.parts.items():
-            mean = sum(float(h.parts[key]) for h in halves) / 2
-            assert float(value) == pytest.approx(mean, rel=1e-4, abs=1e-5)
-
-
-@every_method
-def test_thirty_steps_move_the_players_and_nothing_else(make, tmp_path):
-    student, teacher = small_models()
-    method = make(student, teacher)
-    frozen = {k: v.clone() for k, v in teacher.unet.state_dict().items()}
-    start = {p.name: [v.detach().clone() for v in p.module.parameters()] for p in method.players}
-    torch.manual_seed(7)
-    position = torch.get_rng_state()
-    game = run(method, tmp_path, 30)
-    for _ in range(30):
-        figures = game.train_step()
-    assert torch.equal(position, torch.get_rng_state())  # all randomness is the clips' own
-    assert all(torch.isfinite(torch.tensor(list(figures.values()))))
-    for player in method.players:
-        moved = [
-            not torch.equal(a, b)
-            for a, b in zip(start[player.name], player.module.parameters(), strict=True)
-        ]
-        assert sum(moved) > 0.9 * len(moved), player.name
-    assert all(torch.equal(v, frozen[k]) for k, v in teacher.unet.state_dict().items())
+            mean = sum(h.parts[key].item() for h in halves) / 2
+            # R1 is a squared derivative, in float32 through a random network.
+            rel = 5e-3 if key == "r1" else 1e-4
+            assert value.item() == pytest.approx(mean, rel=rel, abs=1e-5)
 
 
 @every_method
 def test_student_and_teacher_are_two(make):
-    student, teacher = small_models()
+    student, teacher = small_models(preset=SHALLOW)
     student.unet = teacher.unet
     with pytest.raises(ValueError, match="student and teacher are one network"):
         make(student, teacher)
 
 
-def level_of(method, player, batches=8):
+def level_of(method, player, batches=4):
     """A player's loss on fixed clips and noise."""
     noises = [ClipNoise(99, range(2 * i, 2 * i + 2)) for i in range(batches)]
-    data = FewClips().batch(range(2))
-    losses = [method.loss(player, data, noise) for noise in noises]
+    with torch.no_grad():
+        losses = [method.loss(player, FewClips().batch(range(2)), noise) for noise in noises]
     parts = {k: sum(float(x.parts[k]) for x in losses) / batches for k in losses[0].parts}
     return sum(float(x.total) for x in losses) / batches, parts
 
 
-@pytest.mark.parametrize("name", ["sfv-latents", "sfv-features", "ladd", "ufogen"])
-def test_a_discriminator_learns_to_tell_its_generator_from_the_clips(name, tmp_path):
-    method = METHODS[name](*small_models())
-    before, _ = level_of(method, "discriminator")
-    game = run(method, tmp_path, 60)
-    game.players = {"discriminator": game.players["discriminator"]}  # the generator stands still
-    for _ in range(60):
+# What thirty steps can learn: the term of the loss, and constants that let it be learned.
+LEARNED = {
+    "animatelcm": ("student", None, {"target_decay": 1.0, "learning_rate": 1e-3}),
+    "ufogen": ("generator", "reconstruction", FAST),
+    "sfv": ("generator", "reconstruction", {**FAST, "r1_form": "features", "reconstruction": 3.0}),
+}
+CLASSES = {
+    "animatelcm": (AnimateLcm, ANIMATELCM_CONSTANTS),
+    "ladd": (Ladd, LADD_CONSTANTS),
+    "sfv": (Sfv, SFV_CONSTANTS),
+    "ufogen": (UfoGen, UFOGEN_CONSTANTS),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_thirty_steps_learn_and_move_only_the_players(name, tmp_path):
+    player, part, constants = LEARNED[name]
+    student, teacher = small_models(preset=SHALLOW)
+    cls, published = CLASSES[name]
+    method = cls(student, teacher, replace(published, **constants))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for p in student.unet.parameters():  # away from the teacher, where it has to learn
+            p.data.add_(0.05 * torch.randn_like(p))
+    frozen = {k: v.clone() for k, v in teacher.unet.state_dict().items()}
+    start = {p.name: [v.detach().clone() for v in p.module.parameters()] for p in method.players}
+
+    def level():
+        total, parts = level_of(method, player)
+        return parts[part] if part else total
+
+    before, position = level(), torch.get_rng_state()
+    game = run(method, tmp_path, 30)
+    for _ in range(30):
         game.train_step()
-    after, parts = level_of(method, "discriminator")
-    assert after < 0.8 * before, (before, after, parts)
+    assert torch.equal(position, torch.get_rng_state())  # all randomness is the clips' own
+    assert level() < 0.9 * before
+    for each in method.players:
+        pairs = zip(start[each.name], each.module.parameters(), strict=True)
+        moved = [not torch.equal(a, b) for a, b in pairs]
+        assert sum(moved) > 0.9 * len(moved), each.name
+    assert all(torch.equal(v, frozen[k]) for k, v in teacher.unet.state_dict().items())
 
 
-def test_animatelcm_reduces_its_loss(tmp_path):
-    method = METHODS["animatelcm"](*small_models())
-    before, _ = level_of(method, "student")
-    game = run(method, tmp_path, 40)
-    for _ in range(40):
+# Noise levels at which random clips can be told apart at all.
+TOLD_APART = {
+    "sfv": {"r1_form": "latents"},
+    "ladd": {"p_mean": -1.0},
+    "ufogen": {"times": (300,), "jump": 250, "discriminator_every": 1},
+}
+
+
+@pytest.mark.parametrize("name", TOLD_APART)
+def test_a_discriminator_tells_its_generator_from_the_clips(name, tmp_path):
+    """The generator stands still; the loss of being undecided is 2 (hinge) or 2 ln 2."""
+    cls, published = CLASSES[name]
+    method = cls(
+        *small_models(preset=SHALLOW),
+        replace(published, discriminator_rate=3e-3, **TOLD_APART[name]),
+    )
+    method.players = method.players[:1]
+    method.result = "discriminator"
+    game = run(method, tmp_path, 30)
+    figures = [game.train_step() for _ in range(30)]
+    undecided = 2 * math.log(2) if name == "ufogen" else 2.0
+    last = figures[-5:]
+    apart = sum(f["discriminator_real"] + f["discriminator_fake"] for f in last) / len(last)
+    assert apart < 0.85 * undecided
+
+
+def test_ladds_generator_moves_towards_what_its_judge_calls_real(tmp_path):
+    """Against a judge that stands still, E D(fake) falls."""
+    method = Ladd(
+        *small_models(preset=SHALLOW),
+        replace(LADD_CONSTANTS, generator_rate=1e-3, generator_every=1),
+    )
+    before, _ = level_of(method, "generator")
+    method.players = method.players[1:]
+    game = run(method, tmp_path, 20)
+    for _ in range(20):
         game.train_step()
-    assert level_of(method, "student")[0] < 0.8 * before
-
-
-@pytest.mark.parametrize("name", ["sfv-latents", "ufogen"])
-def test_generators_approach_the_clips(name, tmp_path):
-    method = METHODS[name](*small_models())
-    before = level_of(method, "generator")[1]["reconstruction"]
-    game = run(method, tmp_path, 40)
-    for _ in range(40):
-        game.train_step()
-    assert level_of(method, "generator")[1]["reconstruction"] < 0.9 * before
+    assert level_of(method, "generator")[0] < before - 0.1

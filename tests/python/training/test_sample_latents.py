@@ -10,7 +10,7 @@ from mobilevd.training.clip_noise import ClipNoise
 from mobilevd.training.conditioning import Conditioning
 from mobilevd.training.data.cached_latents import cache_latents
 from mobilevd.training.sample_latents import SALT, SampledClips, sample_latents
-from small_models import batch_of, small_models
+from small_models import SHALLOW, batch_of, small_models
 
 SAMPLINGS = {
     "euler with guidance": Sampling(steps=4, motion_bucket=60),
@@ -21,7 +21,7 @@ SAMPLINGS = {
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 def test_equals_the_reference(sampling):
-    _, model = small_models()
+    _, model = small_models(preset=SHALLOW)
     batch = batch_of(2)
     ours = sample_latents(model, batch, 5, range(2), sampling)
 
@@ -41,7 +41,7 @@ def test_equals_the_reference(sampling):
 
 
 def test_synthetic_clips_are_kept(tmp_path):
-    _, model = small_models()
+    _, model = small_models(preset=SHALLOW)
 
     class Data:
         def batch(self, indices):

@@ -51,6 +51,7 @@ class AnimateLcmConstants:
 
 
 ANIMATELCM_CONSTANTS = AnimateLcmConstants()
+ANIMATELCM_MINI = AnimateLcmConstants(learning_rate=2e-4, steps=400)  # see SFV_MINI
 
 
 class AnimateLcm:

@@ -50,6 +50,15 @@ class LaddConstants(SfvConstants):
 
 
 LADD_CONSTANTS = LaddConstants()
+# For the mini presets (see SFV_MINI); every step trains both, there are so few.
+LADD_MINI = LaddConstants(
+    warm_up=50,
+    generator_rate=2e-4,
+    discriminator_rate=1e-3,
+    generator_every=1,
+    batch_size=8,
+    steps=400,
+)
 
 
 class Ladd(Sfv):
