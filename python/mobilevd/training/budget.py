@@ -6,7 +6,7 @@ Memory of one GPU is the sum of what the loop holds at the worst moment of a ste
     gradients    of every player, float32: one player's stay while the other moves
     moments      Adam's two
     average      of the result's weights
-    exchange     gradients in one piece and its copy, with several processes
+    exchange     a piece of the gradients and its sum, with several processes
     casts        bf16 copies of the moving player's weights
     activations  greatest live size during loss and backward pass (``step_cost``)
 
@@ -31,6 +31,7 @@ from ..models.plan import (
 )
 from ..models.store import Model
 from ..presets import Preset
+from .loop import EXCHANGED
 from .method import Method
 from .methods.animatelcm import AnimateLcm
 from .methods.ladd import Ladd
@@ -195,7 +196,7 @@ def _held(recipe: RecipeFile, method: Method, costs: list[PlayerCost]) -> dict[s
         "gradients": 4.0 * trained,
         "moments": 8.0 * trained,
         "average": 4.0 * result,
-        "exchange": 8.0 * largest if recipe.batch.gpus > 1 else 0.0,
+        "exchange": 8.0 * min(largest, EXCHANGED) if recipe.batch.gpus > 1 else 0.0,
         "casts": 2.0 * largest if recipe.settings.precision == "bf16" else 0.0,
     }
 

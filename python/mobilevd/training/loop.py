@@ -36,6 +36,7 @@ class TrainingError(RuntimeError):
 
 
 Tensors = dict[str, torch.Tensor]
+EXCHANGED = 2**26  # elements of gradients that processes sum at once, and at most one tensor more
 
 
 def ema_update(average: Tensors, module: nn.Module, decay: float, step: int) -> None:
@@ -246,8 +247,17 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 
 
 def _sum_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
-    """All gradients in one exchange; every process has the same ones, so the layouts agree."""
+    """All gradients, piece by piece: a piece and its sum are copies, which cost memory.
+
+    Every process has the same gradients, so the layouts agree.
+    """
+    piece: list[torch.Tensor] = []
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "sum")
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    for i, gradient in enumerate(gradients):
+        piece.append(gradient)
+        if i + 1 < len(gradients) and sum(g.numel() for g in piece) < EXCHANGED:
+            continue
+        flat = accelerator.reduce(torch.cat([g.flatten() for g in piece]), "sum")
+        for one, part in zip(piece, flat.split([g.numel() for g in piece]), strict=True):
+            one.copy_(part.view_as(one))
+        piece = []

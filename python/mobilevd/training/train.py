@@ -121,7 +121,9 @@ def _method(training: Training, model: Model, inputs: dict[str, str]) -> Method:
         raise ValueError(f"method {training.method} needs --teacher, a model folder")
     teacher = teacher_for(training.preset, training.teacher)
     inputs["teacher_sha256"] = checksum(training.teacher)
-    constants = {"constants": training.constants} if training.constants else {}
+    constants: dict[str, Any] = {"constants": training.constants} if training.constants else {}
+    if training.method in ("sfv", "ladd", "mobilevd"):  # the discriminator's frozen encoder too
+        constants["checkpointing"] = training.settings.gradient_checkpointing
     inputs["constants"] = repr(training.constants)
     if training.method != "mobilevd":
         return _distillation(training.method)(model, teacher, **constants)

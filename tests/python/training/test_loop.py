@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mobilevd.training import loop
 from mobilevd.training.clip_noise import ClipNoise
 from mobilevd.training.data import Batch
 from mobilevd.training.loop import Run, TrainingError
@@ -200,6 +201,26 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
         )
     averages = [run(tmp_path / n).average["weight"] for n in ("one", "two")]
     assert torch.allclose(*averages, rtol=1e-4)
+
+
+def test_gradients_are_summed_in_pieces(monkeypatch):
+    """Two processes with the same gradients, and pieces of at most one tensor too many."""
+    sizes = []
+
+    class Doubling:
+        def reduce(self, value, how):
+            assert how == "sum"
+            sizes.append(len(value))
+            return 2 * value
+
+    monkeypatch.setattr(loop, "EXCHANGED", 5)
+    parameters = [nn.Parameter(torch.zeros(n)) for n in (4, 3, 2, 2, 9, 1)]
+    for i, parameter in enumerate(parameters):
+        parameter.grad = torch.arange(parameter.numel()) + 10.0 * i
+    loop._sum_gradients(Doubling(), parameters)
+    assert sizes == [7, 13, 1]
+    for i, parameter in enumerate(parameters):
+        assert torch.equal(parameter.grad, 2 * (torch.arange(parameter.numel()) + 10.0 * i))
 
 
 @pytest.mark.timeout(300)

@@ -51,8 +51,9 @@ class MobileVd(Sfv):
         constants: SfvConstants = SFV_CONSTANTS,
         pruner: TemporalBlockPruner | L1Pruner | None = None,
         choose_until: int = 0,
+        checkpointing: bool = False,
     ) -> None:
-        super().__init__(model, teacher, constants, options.temporal_heads)
+        super().__init__(model, teacher, constants, options.temporal_heads, checkpointing)
         self.options, self.pruner, self.choose_until = options, pruner, choose_until
         if isinstance(pruner, TemporalBlockPruner):
             discriminator, generator = self.players
@@ -86,6 +87,7 @@ def begin(
     options: Options,
     settings: Settings,
     constants: SfvConstants = SFV_CONSTANTS,
+    checkpointing: bool = False,
 ) -> Method:
     """The stage's change of the UNet, in ``model``, and the method that trains it.
 
@@ -119,7 +121,7 @@ def begin(
             )
             model.unet = prune_temporal_blocks(model.unet, [blocks[i] for i in order[:n]])
     _record(model)
-    return MobileVd(model, teacher, options, constants, pruner, choose_until)
+    return MobileVd(model, teacher, options, constants, pruner, choose_until, checkpointing)
 
 
 def collapse(model: Model) -> None:
