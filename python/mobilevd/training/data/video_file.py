@@ -46,12 +46,8 @@ def _opened(url: str) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise Unreadable("no video stream")
             yield container, container.streams.video[0]
     except (av.error.FFmpegError, EOFError) as error:
-<<<<<<< HEAD
-        raise Unreadable((getattr(error, "strerror", None) or str(error)).lower()) from None
-=======
         reason = getattr(error, "strerror", None) or error  # EOFError has none
         raise Unreadable(str(reason).lower()) from None
->>>>>>> data
 
 
 def _has_times(container: InputContainer, stream: VideoStream) -> bool:
