@@ -60,7 +60,7 @@ class MovingDigits:
             glyph = np.asarray(scan.resize((side, side), Image.Resampling.BICUBIC), np.float32)
             colour = np.full(3, rng.uniform(0.6, 1.0))
             room = CANVAS - side
-            position, velocity = rng.uniform(0, room, 2), rng.uniform(-0.06, 0.06, 2) * CANVAS
+            position, velocity = rng.uniform(0, room, 2), rng.uniform(-0.035, 0.035, 2) * CANVAS
             centres = np.empty((frames, 2), np.float32)
             for f in range(frames):
                 # Reflect the straight path into [0, room]: constant speed, exact bounces.
