@@ -68,36 +68,37 @@ class FeatureNetwork(nn.Module):
         self.coarse = Block(fourth, last, 2, 1)
         self.squeeze = nn.Conv3d(last, 32, 1)
         flat = 32 * ((FRAMES + 3) // 4) * (SIZE // 16) ** 2
-        self.to_features = nn.Linear(flat + fourth + last, width)
+        self.to_features = nn.Linear(flat + VALUES + fourth + last, width)
         self.standardise = nn.BatchNorm1d(width, affine=False)
         self.heads = nn.Sequential(
             nn.SiLU(), nn.Linear(width, VALUES + DIGITS * PLACEMENT + len(DAMAGES))
         )
         self.value_map = nn.Conv3d(fourth, VALUES, 1)
 
-    def _maps(self, clips: torch.Tensor) -> torch.Tensor:
+    def _maps(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if clips.shape[1:] != (FRAMES, 3, SIZE, SIZE):
             raise ValueError(
                 f"the feature network sees {FRAMES} frames of {SIZE}x{SIZE}, not clips of shape "
                 f"{tuple(clips.shape[1:])}"
             )
-        return self.fine(F.silu(self.stem(clips.transpose(1, 2))))
+        fine = self.fine(F.silu(self.stem(clips.transpose(1, 2))))
+        return fine, self.value_map(fine)
 
-    def _features(self, fine: torch.Tensor) -> torch.Tensor:
+    def _features(self, fine: torch.Tensor, value_map: torch.Tensor) -> torch.Tensor:
         coarse = self.coarse(fine)
         # What is where and when, and what is there at all.
-        there = [x.amax((-2, -1)).mean(-1) for x in (fine, coarse)]
+        there = [x.amax((-2, -1)).mean(-1) for x in (value_map, fine, coarse)]
         flat = F.silu(self.squeeze(coarse)).flatten(1)
         return self.standardise(self.to_features(torch.cat([flat, *there], 1)))
 
     def features(self, clips: torch.Tensor) -> torch.Tensor:
-        return self._features(self._maps(clips))
+        return self._features(*self._maps(clips))
 
     def forward(self, clips: torch.Tensor) -> Answers:
-        fine = self._maps(clips)
-        present, placement, damage = self.heads(self._features(fine)).split(
+        fine, value_map = self._maps(clips)
+        present, placement, damage = self.heads(self._features(fine, value_map)).split(
             [VALUES, DIGITS * PLACEMENT, len(DAMAGES)], dim=1
         )
         # Every number of a placement lies in [0, 1]: training starts in the middle.
         placement = placement.unflatten(1, (DIGITS, -1)) + 0.5
-        return Answers(present, placement, damage, self.value_map(fine))
+        return Answers(present, placement, damage, value_map)

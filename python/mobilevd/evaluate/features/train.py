@@ -27,7 +27,7 @@ NETWORK, RECORD = "network.safetensors", "features.json"
 class Training:
     """A few minutes of one core; everything is a function of ``seed``."""
 
-    steps: int = 1200
+    steps: int = 800
     batch_size: int = 24
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
