@@ -40,9 +40,7 @@ class Stage:
         return get_preset(self.preset_name)
 
 
-_SVD = Settings(
-    5000, 16, 1e-3, warmup=100, cooldown_share=0.5, precision="bf16", sample_every=1000
-)
+_SVD = Settings(5000, 16, 1e-3, warmup=100, cooldown_share=0.5, precision="bf16", sample_every=1000)
 _GAME = Settings(
     400, 8, 2e-4, warmup=30, cooldown_share=0.4, ema_decay=0.99, precision="bf16",
     checkpoint_every=50, sample_every=200,

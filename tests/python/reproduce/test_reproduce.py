@@ -29,8 +29,8 @@ def short():
 
 
 @pytest.fixture(scope="module")
-def benchmark(short, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("benchmark")
+def small(short, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
     made = run.Benchmark(folder / "results", folder / "work")
     for name in ("autoencoder", "pretraining", "low_resolution", "cross_attention", "adversarial"):
         stage = short[name]
@@ -54,46 +54,46 @@ def test_every_start_and_teacher_comes_earlier():
     ]  # fmt: skip
 
 
-def test_what_a_stage_leaves(benchmark, short):
+def test_what_a_stage_leaves(small, short):
     for name in ("pretraining", "adversarial"):
-        assert benchmark.done(short[name])
-        record = json.loads((benchmark.log(name) / "stage.json").read_text())
+        assert small.done(short[name])
+        record = json.loads((small.log(name) / "stage.json").read_text())
         assert record["stage"]["settings"]["steps"] == 2
         assert record["seconds"] > 0
-        assert (benchmark.log(name) / "log.csv").is_file()
-    model = load_model(benchmark.weights("adversarial"))
+        assert (small.log(name) / "log.csv").is_file()
+    model = load_model(small.weights("adversarial"))
     assert model.unet.config.collapsed_cross_attention
     assert model.preset.sampling.evaluations == 1
-    assert load_model(benchmark.weights("low_resolution")).preset.sampling.evaluations == 50
+    assert load_model(small.weights("low_resolution")).preset.sampling.evaluations == 50
 
 
-def test_done_stages_are_not_run_again(benchmark, short, monkeypatch):
+def test_done_stages_are_not_run_again(small, short, monkeypatch):
     def never(*_):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(run, "train", never)
-    assert run.run_stage(benchmark, short["pretraining"], None, lambda *_: None)
+    assert run.run_stage(small, short["pretraining"], None, lambda *_: None)
     other = replace(short["pretraining"], settings=replace(short["pretraining"].settings, seed=9))
-    assert not benchmark.done(other)
+    assert not small.done(other)
     with pytest.raises(ValueError, match="starts from svd-hd, which is not there yet"):
-        run.run_stage(benchmark, short["sfv"], None, lambda *_: None)
+        run.run_stage(small, short["sfv"], None, lambda *_: None)
 
 
-def test_a_row_is_measured_once(benchmark, monkeypatch):
+def test_a_row_is_measured_once(small, monkeypatch):
     row = rows.Row("adversarial", "adversarial", "mini", "+ adversarial finetuning")
-    figures = measure.measure_row(benchmark, row, lambda *_: None, clips=3, latency=False)
+    figures = measure.measure_row(small, row, lambda *_: None, clips=3, latency=False)
     assert figures["nfe"] == 1
     assert figures["distance"] > 0
     low, high = figures["distance_ci95"]
     assert low <= figures["distance"] <= high
     assert 0 < figures["tflops_per_clip"] < 0.01
-    assert (benchmark.results / "sheets" / "adversarial.png").is_file()
+    assert (small.results / "sheets" / "adversarial.png").is_file()
     monkeypatch.setattr(measure, "measure", None)
-    assert measure.measure_row(benchmark, row, lambda *_: None, clips=3, latency=False) == figures
+    assert measure.measure_row(small, row, lambda *_: None, clips=3, latency=False) == figures
 
 
-def test_tables(benchmark, tmp_path):
-    row = json.loads((benchmark.results / "rows" / "adversarial.json").read_text())
+def test_tables(small, tmp_path):
+    row = json.loads((small.results / "rows" / "adversarial.json").read_text())
     teacher = {**row, "name": TEACHER, "distance": 2.0, "tflops_per_clip": 1.0, "latency_ms": 5.0}
     mobilevd = {**row, "name": "mobilevd", "distance": 3.0, "tflops_per_clip": 0.01}
     (tmp_path / "rows").mkdir()
@@ -123,10 +123,10 @@ def test_command_lists_and_refuses(capsys, tmp_path):
     assert code("--evaluate-only", "--train-only") == 2
 
 
-def test_cut_off_between_weights_and_record(benchmark, short, tmp_path):
+def test_cut_off_between_weights_and_record(small, short, tmp_path):
     """The record is written last: a stage killed before it is done again."""
-    copy = run.Benchmark(tmp_path / "results", benchmark.work)
-    shutil.copytree(benchmark.results, copy.results)
+    copy = run.Benchmark(tmp_path / "results", small.work)
+    shutil.copytree(small.results, copy.results)
     (copy.log("pretraining") / "stage.json").unlink()
     assert not copy.done(short["pretraining"])
     assert run.run_stage(copy, short["pretraining"], None, lambda *_: None)
