@@ -105,7 +105,7 @@ def _shown(row: dict[str, Any]) -> list[list[str]]:
 @app.command(epilog="Example: mobilevd train-features -o runs/features")
 def train_features(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
-    steps: Annotated[int | None, typer.Option(min=10)] = None,
+    steps: Annotated[int | None, typer.Option(min=40)] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     json: Json = None,
 ) -> None:

@@ -76,7 +76,7 @@ def test_refused(capsys, tmp_path, flags, message):
 
 def test_train_features(capsys, tmp_path):
     code, out, _ = run(
-        capsys, "train-features", "-o", tmp_path / "f", "--steps", 10, "--json", tmp_path / "f.json"
+        capsys, "train-features", "-o", tmp_path / "f", "--steps", 40, "--json", tmp_path / "f.json"
     )
     assert code == 0
     assert "value_accuracy" in out

@@ -36,7 +36,7 @@ def test_labels_are_of_the_clip_that_draw_gives():
         assert np.abs([x.mean() / 64, y.mean() / 64] - centre).max() < 0.12
         assert np.abs(np.array([np.ptp(x), np.ptp(y)]) / 64).max() <= digit.side + 2 / 64
     shown = clip.frames.reshape(-1, 3).max(0) / 255
-    np.testing.assert_allclose(shown / shown.max(), digit.colour, atol=0.02)
+    np.testing.assert_allclose(shown, digit.colour, atol=0.12)  # a scan need not reach 16 of 16
     assert digit.value in range(10)
 
 

@@ -58,9 +58,10 @@ def sluggish(batch):
 
 
 def colours_turn(batch):
-    """Red, green and blue change places over the clip."""
-    share = torch.linspace(0, 1, 14).reshape(1, -1, 1, 1, 1)
-    return batch.clips.lerp(batch.clips.roll(1, 2), share)
+    """What is white turns from red over green to blue."""
+    share = torch.linspace(0, 1, 14)
+    colours = torch.stack([1 - share, 1 - (2 * share - 1).abs(), share], 1)
+    return (batch.clips + 1) * colours.reshape(1, -1, 3, 1, 1) - 1
 
 
 def test_real_clips_are_near(real):

@@ -212,10 +212,10 @@ def test_mini_adds_up_to_mobilevd_flops(mini_bundle, name):
     from mobilevd.compress.flops import cost
     from mobilevd.export.manifest import read_bundle
     from mobilevd.export.stages import make_stage
-    from mobilevd.models.store import Model
-    from mobilevd.presets import get_preset
+    from mobilevd.models.store import load_model
 
-    preset = get_preset("mini")
+    model = load_model("mini")
+    preset = model.preset
     manifest = read_bundle(mini_bundle)
     stage = manifest["stages"][name]
     counted = stage["delegated_flops"] + stage["cpu_flops"]
@@ -226,7 +226,7 @@ def test_mini_adds_up_to_mobilevd_flops(mini_bundle, name):
         assert counted == figures.flops - constant
         assert stage["cpu_flops"] > 0  # the fused kernel's
     else:
-        made = make_stage(Model.fresh(preset), name, "xnnpack")
+        made = make_stage(model, name, "xnnpack")
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             made.module.to("meta")(*(torch.empty(i.shape, device="meta") for i in made.inputs))
         assert counted == counter.get_total_flops()
