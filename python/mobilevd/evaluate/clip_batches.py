@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ..compress.cross_attention import collapse_cross_attention
-from ..models.store import Model
+from ..models.store import Model, weights_digest
 from ..models.svd_vae import SvdDecoder
 from ..training.clip_noise import ClipNoise
 from ..training.data import Batch, Size
@@ -77,12 +76,7 @@ def sampler_of(model: Model, steps: int | None = None) -> Sampler:
 
 def digest_of(model: Model) -> str:
     """sha256 of the preset and all weights."""
-    found = hashlib.sha256(json.dumps(model.preset.to_dict(), sort_keys=True).encode())
-    for name, network in model.networks().items():
-        for key, value in network.state_dict().items():
-            found.update(f"{name}.{key}".encode())
-            found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+    return weights_digest(model.networks(), json.dumps(model.preset.to_dict(), sort_keys=True))
 
 
 def as_video(clips: torch.Tensor) -> torch.Tensor:

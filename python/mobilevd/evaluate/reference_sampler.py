@@ -20,37 +20,11 @@ from torch import nn
 from ..models.preconditioning import c_in, c_noise, denoised
 from ..models.store import Model
 from ..presets import Sampling
+from ..training.noise import sampling_sigmas
 from .clip_preprocessing import clip_input, vae_input
 
 # Step -> N(0, 1) noise of the latents' shape, for consistency sampling.
 Renoise = Callable[[int], torch.Tensor]
-
-
-def karras_sigmas(count: int, low: float, high: float, rho: float) -> torch.Tensor:
-    """``count`` noise levels from high down to low (arXiv 2206.00364, eq. 5); one: high alone."""
-    ramp = torch.linspace(0, 1, count, dtype=torch.float64)
-    return (high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho
-
-
-def sampling_sigmas(sampling: Sampling) -> torch.Tensor:
-    """The levels a clip goes through and a last 0: [steps + 1].
-
-    "euler" makes the grid anew for its number of steps, "consistency" takes every
-    (levels / steps)-th of a grid of ``levels``.
-    """
-    s = sampling
-    if s.steps < 1:
-        raise ValueError(f"steps must be at least 1, not {s.steps}")
-    if s.sampler == "euler":
-        sigmas = karras_sigmas(s.steps, s.sigma_min, s.sigma_max, s.rho)
-    elif s.sampler == "consistency":
-        if s.levels is None or s.steps > s.levels:
-            raise ValueError(f"{s.steps} consistency steps need as many levels, not {s.levels}")
-        grid = karras_sigmas(s.levels, s.sigma_min, s.sigma_max, s.rho)
-        sigmas = grid[[i * s.levels // s.steps for i in range(s.steps)]]
-    else:
-        raise ValueError(f"unknown sampler '{s.sampler}'; known: euler, consistency")
-    return torch.cat([sigmas, sigmas.new_zeros(1)])
 
 
 def added_time_ids(sampling: Sampling) -> torch.Tensor:

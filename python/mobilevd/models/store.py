@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -124,6 +125,16 @@ def load_model(source: str | Path) -> Model:
         load_network(network, folder / f"{name}.safetensors")
         network.eval().requires_grad_(False)
     return model
+
+
+def weights_digest(networks: Mapping[str, nn.Module], about: str = "") -> str:
+    """sha256 of ``about`` and of all parameters and buffers under their names."""
+    found = hashlib.sha256(about.encode())
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            found.update(f"{name}.{key}".encode())
+            found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def with_latent_scale(preset: Preset, latent_scale: float) -> Preset:

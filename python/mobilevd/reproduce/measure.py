@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from PIL import Image
 
 from ..compress.flops import cost
 from ..evaluate.measure import CLIPS, measure
-from ..training.data import DrawnClips, MovingDigits
+from ..training.data import MovingDigits, clip_rng
 from ..training.start import checksum
 from ..whole_files import write_text
 from .latency import latency_ms
@@ -52,15 +51,10 @@ def measure_row(
     if latency:
         report(0, 1, f"latency of {row.name}")
         figures["latency_ms"] = latency_ms(model, benchmark.work / "latency", _picture(preset.size))
-    write_text(_made(path), json.dumps(figures, indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(figures, indent=1) + "\n")
     return figures
 
 
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 def _picture(size: tuple[int, int]) -> Image.Image:
-    first = DrawnClips(MovingDigits("test"), 1, size, 2 * SEED).batch([0]).first[0]
-    return Image.fromarray(((first + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    return Image.fromarray(MovingDigits("test").draw(clip_rng(2 * SEED, 0), 1, size).frames[0])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..models.store import Model
+from ..models.store import Model, load_model
 from ..presets import get_preset
-from ..training.start import model_at
 from .ablations import ABLATIONS
 from .run import Benchmark
 
@@ -22,9 +21,9 @@ class Row:
 
     def model(self, benchmark: Benchmark) -> Model:
         """At the row's size; its sampling is the one its training was for."""
-        model = model_at(get_preset(self.preset_name), benchmark.weights(self.stage))
-        trained = benchmark.trained_sampling(self.stage)
-        return replace(model, preset=replace(model.preset, sampling=trained))
+        model, size = load_model(benchmark.weights(self.stage)), get_preset(self.preset_name)
+        model.preset = replace(model.preset, name=size.name, height=size.height, width=size.width)
+        return model
 
 
 # Table 1: the seven systems, SVD at both sizes. The order is the paper's.

@@ -14,8 +14,8 @@ from time import monotonic
 import torch
 
 from ..models.store import save_model
-from ..presets import Sampling
 from ..training.data import Mixture
+from ..training.methods.mobilevd import collapse
 from ..training.start import model_at
 from ..training.train import Training, train
 from ..whole_files import whole_file, write_text
@@ -35,11 +35,6 @@ class Benchmark:
         """Model folder of a stage (the autoencoder's is a file)."""
         name = "autoencoder.safetensors" if stage == "autoencoder" else stage
         return self.results / "weights" / name
-
-    def trained_sampling(self, stage: str) -> Sampling:
-        """As the stage's own model has it."""
-        preset = json.loads((self.weights(stage) / "model.json").read_text())
-        return Sampling(**preset["sampling"])
 
     def log(self, stage: str) -> Path:
         return self.results / "logs" / stage
@@ -97,8 +92,6 @@ def run_stage(benchmark: Benchmark, stage: Stage, minutes: float | None, report:
 
 def _collapse(benchmark: Benchmark, stage: Stage) -> bool:
     assert stage.start is not None
-    from ..training.methods.mobilevd import collapse
-
     model = model_at(stage.preset, benchmark.weights(stage.start))
     collapse(model)
     save_model(model, benchmark.weights(stage.name), torch.float16)

@@ -15,7 +15,6 @@ No allowance for the allocator's fragments, the CUDA context (about 1 GB) or cuD
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,14 +32,12 @@ from ..models.store import Model
 from ..presets import Preset
 from .loop import EXCHANGED
 from .method import Method
-from .methods.animatelcm import AnimateLcm
-from .methods.ladd import Ladd
 from .methods.mobilevd_options import Options
 from .methods.sfv import Sfv
 from .methods.svd import Svd
-from .methods.ufogen import UfoGen
 from .recipe_file import RecipeFile
 from .step_cost import PlayerCost, meta_batch, networks_of, on_meta, player_costs
+from .train import DISTILLATIONS
 
 GB = 1e9
 
@@ -98,14 +95,9 @@ def meta_method(recipe: RecipeFile) -> Method:
         if recipe.method == "svd" or recipe.stage == "low_resolution":
             return on_meta(Svd(model))
         teacher = Model.fresh(teacher_preset)
-    makers: dict[str, Callable[[], Method]] = {
-        "animatelcm": lambda: AnimateLcm(model, teacher, constants),
-        "ladd": lambda: Ladd(model, teacher, constants),
-        "mobilevd": lambda: Sfv(model, teacher, constants, recipe.options.temporal_heads),
-        "sfv": lambda: Sfv(model, teacher, constants),
-        "ufogen": lambda: UfoGen(model, teacher, constants),
-    }
-    return on_meta(makers[recipe.method]())
+    if recipe.method == "mobilevd":
+        return on_meta(Sfv(model, teacher, constants, recipe.options.temporal_heads))
+    return on_meta(DISTILLATIONS[recipe.method](model, teacher, constants))
 
 
 def _family(preset: Preset) -> dict[str, Any]:

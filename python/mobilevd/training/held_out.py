@@ -19,9 +19,7 @@ SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 @torch.no_grad()
 def reconstruction_psnr(vae: Vae, source: ClipSource, size: Size, seed: int = 2) -> float:
     """Mean PSNR (dB, peak 1 in [0, 1]) over 128 pictures."""
-    clips = DrawnClips(source, 1, size, seed).batch(range(128)).clips
-    assert clips is not None
-    images = clips.flatten(0, 1)
+    images = DrawnClips(source, 1, size, seed).batch(range(128)).first
     error = (vae(images).clamp(-1, 1) - images) / 2
     mse = error.square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
     return float((-10 * mse.log10()).mean())

@@ -19,19 +19,9 @@ from .clip_noise import ClipNoise
 from .conditioning import Conditioning, predict_v
 from .data import Batch, ClipData
 from .guidance import frame_guidance, guided_v
-from .noise import karras_grid
+from .noise import sampling_sigmas
 
 SALT = 101  # no player of a run draws these numbers
-
-
-def sampling_sigmas(sampling: Sampling) -> list[float]:
-    """The levels a clip goes through and a last 0 (facts 3.1; multistep consistency: 5)."""
-    s = sampling
-    levels = s.levels if s.sampler == "consistency" else s.steps
-    if levels is None or s.steps > levels:
-        raise ValueError(f"{s.steps} consistency steps need as many levels, not {levels}")
-    grid = karras_grid(levels, s.sigma_min, s.sigma_max, s.rho).tolist()
-    return [*(grid[i * levels // s.steps] for i in range(s.steps)), 0.0]
 
 
 @torch.no_grad()
@@ -53,7 +43,7 @@ def sample_latents(
     count, *shape = c.x0.shape
     one = torch.ones(count, device=c.x0.device)
     guidance = frame_guidance(s.guidance_min * one, s.guidance_max * one, shape[0])
-    sigmas = sampling_sigmas(s)
+    sigmas = sampling_sigmas(s).tolist()
     x = noise.normal(*shape) * (sigmas[0] ** 2 + 1) ** 0.5
     for sigma, following in pairwise(sigmas):
         level = sigma * one

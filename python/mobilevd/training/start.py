@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..models.store import Model, load_model, load_network
+from ..models.store import Model, load_model, load_network, with_latent_scale
 from ..models.tiny_vae import TinyVae
 from ..presets import Preset
 from .data import ClipSource
@@ -22,7 +22,7 @@ def fresh_model(preset: Preset, vae: Path, source: ClipSource, seed: int) -> Mod
     load_network(model.vae, vae)
     if isinstance(model.vae, TinyVae):  # SVD's has its own scale
         scale = latent_scale(model.vae, source, preset.size)
-        model.preset = replace(preset, vae=replace(preset.vae, latent_scale=scale))
+        model.preset = with_latent_scale(preset, scale)
     return model
 
 

@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from ..models.store import Model, load_network, save_model, save_tensors
+from ..models.store import Model, load_network, save_model, save_tensors, weights_digest
 from ..models.tiny_vae import TinyVae
 from ..presets import Preset, Sampling
-from ..whole_files import write_text
 from .data import BothSizes, ClipData, ClipSource
 from .data.cached_latents import cache_latents
 from .data.sources import clips_of
 from .loop import Run
 from .method import Method
+from .methods.animatelcm import AnimateLcm
 from .methods.autoencoder import Autoencoder
+from .methods.ladd import Ladd
+from .methods.mobilevd import begin, finish
 from .methods.mobilevd_options import Options
+from .methods.sfv import Sfv
 from .methods.svd import Svd
+from .methods.ufogen import UfoGen
+from .sample_latents import SampledClips
 from .settings import Settings
+from .sheet import write_sheet
 from .start import checksum, fresh_model, model_at, teacher_for
 
 ONE_STEP: Mapping[str, Any] = {
@@ -40,7 +45,13 @@ SAMPLING: Mapping[str, Mapping[str, Any]] = {
     **dict.fromkeys(("ufogen", "ladd", "sfv"), ONE_STEP),
     "mobilevd": ONE_STEP,
 }
-DISTILLATIONS = ("animatelcm", "ufogen", "ladd", "sfv")
+# Called with (student, frozen teacher) and, by name, what the method's constructor takes.
+DISTILLATIONS: Mapping[str, Callable[..., Method]] = {
+    "animatelcm": AnimateLcm,
+    "ufogen": UfoGen,
+    "ladd": Ladd,
+    "sfv": Sfv,
+}
 TEACHER_STEPS = 10  # of LADD's synthetic clips, each with and without condition
 METHODS = ("autoencoder", "svd", *DISTILLATIONS, "mobilevd")
 
@@ -89,58 +100,51 @@ def train(training: Training) -> bool:
     inputs = {"start_sha256": checksum(training.start)} if training.start else {}
     if training.vae and not training.start:
         inputs["vae_sha256"] = hashlib.sha256(training.vae.read_bytes()).hexdigest()
+    teacher = _teacher(training)
+    if training.teacher and teacher:
+        inputs["teacher_sha256"] = checksum(training.teacher)
     model.preset = replace(model.preset, sampling=_sampling(training, model.preset))
-    data = _data(training, model)
+    data = _data(training, model, teacher, inputs)
     for network in model.networks().values():
         network.requires_grad_(False)
-    method = _method(training, model, inputs)
+    method = _method(training, model, teacher, inputs)
 
     def sheet(path: Path) -> None:
-        from .sheet import write_sheet
-
         write_sheet(model, training.source, path)
 
     run = Run(training.output, method, data, training.settings, inputs, sheet=sheet)
     finished = run.train(training.minutes)
     run.load_average()
     if training.method == "mobilevd":
-        from .methods.mobilevd import finish
-
         finish(model, method)
     if run.accelerator.is_main_process:
         save_model(model, training.result, torch.float16)
-        if finished:
-            write_text(training.output / "finished", f"{run.step} steps\n")
     return finished
 
 
-def _method(training: Training, model: Model, inputs: dict[str, str]) -> Method:
+def _teacher(training: Training) -> Model | None:
+    """The frozen teacher; SVD's own objective has none."""
     if training.method == "svd":
-        return Svd(model, train_encoder=isinstance(model.vae, TinyVae))
+        return None
     if training.teacher is None:
         raise ValueError(f"method {training.method} needs --teacher, a model folder")
-    teacher = teacher_for(training.preset, training.teacher)
-    inputs["teacher_sha256"] = checksum(training.teacher)
+    return teacher_for(training.preset, training.teacher)
+
+
+def _method(
+    training: Training, model: Model, teacher: Model | None, inputs: dict[str, str]
+) -> Method:
+    if teacher is None:
+        return Svd(model, train_encoder=isinstance(model.vae, TinyVae))
     constants: dict[str, Any] = {"constants": training.constants} if training.constants else {}
     if training.method in ("sfv", "ladd", "mobilevd"):  # the discriminator's frozen encoder too
         constants["checkpointing"] = training.settings.gradient_checkpointing
     inputs["constants"] = repr(training.constants)
     if training.method != "mobilevd":
-        return _distillation(training.method)(model, teacher, **constants)
-    from .methods.mobilevd import begin
-
+        return DISTILLATIONS[training.method](model, teacher, **constants)
     assert training.stage is not None
     inputs["stage"], inputs["options"] = training.stage, repr(training.options)
     return begin(training.stage, model, teacher, training.options, training.settings, **constants)
-
-
-def _distillation(name: str) -> Callable[..., Method]:
-    from .methods.animatelcm import AnimateLcm
-    from .methods.ladd import Ladd
-    from .methods.sfv import Sfv
-    from .methods.ufogen import UfoGen
-
-    return {"animatelcm": AnimateLcm, "ladd": Ladd, "sfv": Sfv, "ufogen": UfoGen}[name]
 
 
 def _starting_model(training: Training) -> Model:
@@ -158,50 +162,30 @@ def _sampling(training: Training, preset: Preset) -> Sampling:
     return replace(preset.sampling, **SAMPLING.get(training.method, {}))
 
 
-def _data(training: Training, model: Model) -> ClipData:
+def _data(
+    training: Training, model: Model, teacher: Model | None, inputs: Mapping[str, str]
+) -> ClipData:
+    """The clips, or their latents kept on disk; the teacher makes LADD's, in fewer steps."""
     preset, seed = training.preset, training.settings.seed
-    drawn = clips_of(training.source, preset.unet.num_frames, preset.size, seed)
-    if not training.cached_clips:
-        if training.method == "ladd":
-            raise ValueError("method ladd needs --cache-clips: its teacher makes the clips first")
-        return drawn
-    folder = training.cache_folder or training.output / "latents"
+    clips = clips_of(training.source, preset.unet.num_frames, preset.size, seed)
+    about = {"source": repr(training.source), "seed": str(seed)}
     if training.method == "ladd":
-        return _teachers_clips(training, drawn, folder)
-    weights = hashlib.sha256()
-    for value in model.vae.encoder.state_dict().values():
-        weights.update(value.numpy().tobytes())
-    about = {
-        "vae_encoder_sha256": weights.hexdigest(),
-        "source": repr(training.source),
-        "frames": str(preset.unet.num_frames),
-        "size": str(preset.size),
-        "seed": str(seed),
-    }
-    return cache_latents(folder, model.vae, drawn, training.cached_clips, about, training.progress)
-
-
-def _teachers_clips(training: Training, drawn: ClipData, folder: Path) -> ClipData:
-    """LADD's data: what the teacher makes of the clips' first frames, with fewer steps."""
-    from .sample_latents import SampledClips
-
-    assert training.teacher is not None
-    teacher = teacher_for(training.preset, training.teacher)
-    sampling = replace(teacher.preset.sampling, steps=TEACHER_STEPS)
-    about = {
-        "teacher_sha256": checksum(training.teacher),
-        "sampling": repr(sampling),
-        "source": repr(training.source),
-        "seed": str(training.settings.seed),
-    }
-    return cache_latents(
-        folder,
-        teacher.vae,
-        SampledClips(teacher, drawn, sampling),
-        training.cached_clips,
-        about,
-        training.progress,
-    )
+        assert teacher is not None
+        if not training.cached_clips:
+            raise ValueError("method ladd needs --cache-clips: its teacher makes the clips first")
+        sampling = replace(teacher.preset.sampling, steps=TEACHER_STEPS)
+        clips = SampledClips(teacher, clips, sampling)
+        about |= {"teacher_sha256": inputs["teacher_sha256"], "sampling": repr(sampling)}
+    elif not training.cached_clips:
+        return clips
+    else:
+        about |= {
+            "vae_encoder_sha256": weights_digest({"encoder": model.vae.encoder}),
+            "frames": str(preset.unet.num_frames),
+            "size": str(preset.size),
+        }
+    folder = training.cache_folder or training.output / "latents"
+    return cache_latents(folder, model.vae, clips, training.cached_clips, about, training.progress)
 
 
 def _train_autoencoder(training: Training) -> bool:
@@ -217,7 +201,5 @@ def _train_autoencoder(training: Training) -> bool:
     finished = run.train(training.minutes)
     run.load_average()
     if run.accelerator.is_main_process:
-        save_tensors(training.result, nn.Module.state_dict(vae))
-        if finished:
-            write_text(training.output / "finished", f"{run.step} steps\n")
+        save_tensors(training.result, vae.state_dict())
     return finished

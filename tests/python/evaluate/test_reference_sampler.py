@@ -8,6 +8,7 @@ import torch
 from mobilevd.evaluate import clip_preprocessing, reference_sampler
 from mobilevd.models.diffusers_folder import read_pipeline
 from mobilevd.presets import Preset, Sampling, get_preset
+from mobilevd.training.noise import karras_grid, sampling_sigmas
 from PIL import Image
 from svd_pipeline import write_pipeline
 
@@ -104,7 +105,7 @@ def test_clip_equals_diffusers(folder, picture, options):
 def test_sigmas_equal_diffusers(folder, steps):
     scheduler = diffusers.EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
     scheduler.set_timesteps(steps)
-    got = reference_sampler.sampling_sigmas(Sampling(steps=steps))
+    got = sampling_sigmas(Sampling(steps=steps))
     torch.testing.assert_close(got.float(), scheduler.sigmas, rtol=1e-5, atol=0)
 
 
@@ -122,9 +123,9 @@ class Linear(torch.nn.Module):
 def test_consistency_by_hand():
     """x0^ of the first level, noise of the next, x0^ again: levels 700 and the 20th of 40."""
     s = Sampling(sampler="consistency", steps=2, levels=40, guidance_max=1.0)
-    sigmas = reference_sampler.sampling_sigmas(s)
+    sigmas = sampling_sigmas(s)
     torch.testing.assert_close(sigmas[:1].tolist(), [700.0])
-    grid = reference_sampler.karras_sigmas(40, 0.002, 700.0, 7.0)
+    grid = karras_grid(40, 0.002, 700.0, 7.0)
     assert sigmas[1] == grid[20]
     assert sigmas[2] == 0
     noise, again = normal(0, 1, 2, 1, 2, 2).double(), normal(1, 1, 2, 1, 2, 2).double()
@@ -143,11 +144,11 @@ def test_consistency_by_hand():
 
 def test_bad_sampling():
     with pytest.raises(ValueError, match="unknown sampler 'heun'"):
-        reference_sampler.sampling_sigmas(Sampling(sampler="heun"))
+        sampling_sigmas(Sampling(sampler="heun"))
     with pytest.raises(ValueError, match="steps must be at least 1"):
-        reference_sampler.sampling_sigmas(Sampling(steps=0))
+        sampling_sigmas(Sampling(steps=0))
     with pytest.raises(ValueError, match="as many levels, not 4"):
-        reference_sampler.sampling_sigmas(Sampling(sampler="consistency", steps=8, levels=4))
+        sampling_sigmas(Sampling(sampler="consistency", steps=8, levels=4))
     s = Sampling(sampler="consistency", steps=2, levels=4)
     with pytest.raises(ValueError, match="needs renoise"):
         reference_sampler.sample_latents(

@@ -29,7 +29,7 @@ from ..conditioning import Conditioning, predict_x0
 from ..data import Batch
 from ..guidance import frame_guidance, guided_v
 from ..losses import pseudo_huber
-from ..method import Loss, Player
+from ..method import Loss, Method, Player
 from ..noise import karras_grid
 from .sfv import prepare_networks
 
@@ -54,7 +54,7 @@ ANIMATELCM_CONSTANTS = AnimateLcmConstants()
 ANIMATELCM_MINI = AnimateLcmConstants(learning_rate=2e-4, steps=400)  # see SFV_MINI
 
 
-class AnimateLcm:
+class AnimateLcm(Method):
     """``model`` is trained in place, ``teacher`` makes the Euler step, ``target`` follows."""
 
     result = "student"
@@ -107,8 +107,6 @@ class AnimateLcm:
         """The target network's clip; without noise, x itself (its logarithm has no value at 0)."""
         prediction = predict_x0(self.target, x, sigma.clamp(min=float(self.sigmas[-2])), c)
         return torch.where(sigma.reshape(-1, 1, 1, 1, 1) > 0, prediction, x)
-
-    def before_step(self, step: int, generator: torch.Generator) -> None: ...
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:

@@ -41,7 +41,5 @@ class Autoencoder(Method):
 @torch.no_grad()
 def latent_scale(vae: TinyVae, source: ClipSource, size: Size, seed: int = 1) -> float:
     """1 / standard deviation of the latents over 128 pictures."""
-    clips = DrawnClips(source, 1, size, seed).batch(range(128)).clips
-    assert clips is not None
-    images = clips.flatten(0, 1)
+    images = DrawnClips(source, 1, size, seed).batch(range(128)).first
     return float(1.0 / vae.encoder(images).std())

@@ -17,11 +17,10 @@ override ``generator_sigma`` and ``discriminator_sigma``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from ...models.store import Model
 from ..clip_noise import ClipNoise
@@ -30,7 +29,7 @@ from ..data import Batch
 from ..discriminators.gradient_penalty import exact_r1, finite_difference_r1
 from ..discriminators.on_teacher import TeacherDiscriminator, twice_differentiable
 from ..losses import clip_pseudo_huber, hinge_fake, hinge_generator, hinge_real
-from ..method import Loss, Player
+from ..method import Loss, Method, Player
 from ..noise import discretized_log_normal, karras_grid
 
 R1_FORMS = ("latents", "features", "finite_difference")
@@ -92,7 +91,7 @@ def prepare_networks(model: Model, teacher: Model) -> None:
     model.unet.requires_grad_(True)
 
 
-class Sfv:
+class Sfv(Method):
     """``model`` is trained in place; ``teacher`` gives the discriminator's encoder."""
 
     result = "generator"
@@ -185,10 +184,3 @@ class Sfv:
         n = noise.normal(*fake.shape[1:])
         noised = fake + sigma.reshape(-1, 1, 1, 1, 1) * n
         return hinge_generator(self.discriminator(noised, sigma, c))
-
-    def before_step(self, step: int, generator: torch.Generator) -> None: ...
-
-    def after_step(self, step: int) -> None: ...
-
-    def buffers(self) -> Mapping[str, nn.Module]:
-        return {}

@@ -17,7 +17,7 @@ apart. SF-V's authors, short of memory, used their own discriminator in this row
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +29,7 @@ from ..clip_noise import ClipNoise
 from ..conditioning import Conditioning, predict_v
 from ..data import Batch
 from ..losses import bce_fake, bce_generator, bce_real
-from ..method import Loss, Player
+from ..method import Loss, Method, Player
 from ..noise import SIGMA_MAX
 from .sfv import prepare_networks
 
@@ -74,7 +74,7 @@ UFOGEN_MINI = UfoGenConstants(
 )
 
 
-class UfoGen:
+class UfoGen(Method):
     """``model`` is trained in place; the discriminator starts as a copy of ``teacher``."""
 
     result = "generator"
@@ -144,10 +144,3 @@ class UfoGen:
         n = noise.normal(*x0.shape[1:])
         noised = x0 + sigma.reshape(-1, 1, 1, 1, 1) * n
         return predict_v(self.discriminator, noised, sigma, c).flatten(1)
-
-    def before_step(self, step: int, generator: torch.Generator) -> None: ...
-
-    def after_step(self, step: int) -> None: ...
-
-    def buffers(self) -> Mapping[str, nn.Module]:
-        return {}
