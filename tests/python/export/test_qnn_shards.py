@@ -63,6 +63,6 @@ def test_plan_on_the_command_line(capsys, tmp_path):
     assert rows[-1]["outputs"] == {"v_prediction": [1, 14, 4, 8, 8]}
     assert "crossing MB" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        main(["plan", "--preset", "mini", "--shard-mb", "1"])
+        main(["plan", "--preset", "mobilevd-512x256", "--shard-mb", "1"])
     assert stop.value.code == 1
     assert "a shard of 1 MB is too small" in capsys.readouterr().err
