@@ -92,7 +92,7 @@ def level_of(method, player, batches=4):
 LEARNED = {
     "animatelcm": ("student", None, {"target_decay": 1.0, "learning_rate": 1e-3}),
     "ufogen": ("generator", "reconstruction", FAST),
-    "sfv": ("generator", "reconstruction", {**FAST, "r1_form": "features", "reconstruction": 3.0}),
+    "sfv": ("generator", "reconstruction", {**FAST, "r1_form": "features"}),
 }
 CLASSES = {
     "animatelcm": (AnimateLcm, ANIMATELCM_CONSTANTS),
