@@ -13,6 +13,7 @@ from mobilevd.evaluate.features.network import DIGITS, PLACEMENT, VALUES, Featur
 from mobilevd.evaluate.features.train import (
     Training,
     at_centres,
+    far_from_digits,
     held_out_figures,
     labelled_batch,
     matched,
@@ -63,6 +64,12 @@ def test_values_are_asked_for_where_the_digits_are():
     assert found.shape == (1, DIGITS, 4, VALUES)
     assert found[0, 1, 2, 3] == pytest.approx(1)
     assert found.sum() == pytest.approx(1)
+    far = far_from_digits(value_map, centres)
+    assert far.shape == (1, 4, 8, 8)
+    assert far[0, 2, 5, 1] == 0  # where the one digit is, in that frame only
+    assert far[0, 1, 5, 1] == 1
+    assert (far[0, :, 7, 7] == 0).all()  # where the other one always is
+    assert far[0, 0, 0, 0] == 1
 
 
 def test_damage_has_its_strength():

@@ -25,8 +25,8 @@ class Answers:
     """What training asks for, of B clips.
 
     ``present`` [B, 10]: logit of each value being there; ``placement`` [B, 2, PLACEMENT] of the
-    digits, in any order; ``damage`` [B, kinds]: strengths; ``value_map`` [B, 10, T, h, w]: logits
-    of the value of a digit whose centre is there, T of the frames.
+    digits, in any order; ``damage`` [B, kinds]: strengths; ``value_map`` [B, 11, T, h, w]: logits
+    of the value of a digit whose centre is there, in T of the frames, last that none is.
     """
 
     present: torch.Tensor
@@ -73,7 +73,7 @@ class FeatureNetwork(nn.Module):
         self.heads = nn.Sequential(
             nn.SiLU(), nn.Linear(width, VALUES + DIGITS * PLACEMENT + len(DAMAGES))
         )
-        self.value_map = nn.Conv3d(fourth, VALUES, 1)
+        self.value_map = nn.Conv3d(fourth, VALUES + 1, 1)
 
     def _maps(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if clips.shape[1:] != (FRAMES, 3, SIZE, SIZE):
@@ -87,7 +87,8 @@ class FeatureNetwork(nn.Module):
     def _features(self, fine: torch.Tensor, value_map: torch.Tensor) -> torch.Tensor:
         coarse = self.coarse(fine)
         # What is where and when, and what is there at all.
-        there = [x.amax((-2, -1)).mean(-1) for x in (value_map, fine, coarse)]
+        likely = value_map.softmax(1)[:, :VALUES]
+        there = [x.amax((-2, -1)).mean(-1) for x in (likely, fine, coarse)]
         flat = F.silu(self.squeeze(coarse)).flatten(1)
         return self.standardise(self.to_features(torch.cat([flat, *there], 1)))
 

@@ -74,12 +74,26 @@ def matched(said: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return torch.where(straight[:, None, None], wanted, crossed)
 
 
+def frames_of(value_map: torch.Tensor) -> torch.Tensor:
+    """The numbers of the clip's frames that a map's T are centred on."""
+    return torch.linspace(0, FRAMES - 2, value_map.shape[2]).round().long()
+
+
 def at_centres(value_map: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Logits [B, 2, T, 10] of a map [B, 10, T, h, w] where the digits are in its frames."""
-    times = torch.linspace(0, FRAMES - 2, value_map.shape[2]).round().long()
-    grid = (2 * centres[:, :, times] - 1).transpose(1, 2).flatten(0, 1)[:, None]  # [B T, 1, 2, 2]
+    """Logits [B, 2, T, n] of a map [B, n, T, h, w] where the digits are in its frames."""
+    there = 2 * centres[:, :, frames_of(value_map)] - 1
+    grid = there.transpose(1, 2).flatten(0, 1)[:, None]  # [B T, 1, 2, 2]
     found = F.grid_sample(value_map.transpose(1, 2).flatten(0, 1), grid, align_corners=False)
     return found[:, :, 0].unflatten(0, (len(centres), -1)).permute(0, 3, 1, 2)
+
+
+def far_from_digits(value_map: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """[B, T, h, w]: 1 where no digit's centre is within a fifth of the side, else 0."""
+    height, width = value_map.shape[-2:]
+    y, x = (torch.arange(n) + 0.5 for n in (height, width))
+    places = torch.stack(torch.meshgrid(x / width, y / height, indexing="xy"), -1)
+    there = centres[:, :, frames_of(value_map), None, None]  # [B, 2, T, 1, 1, 2]
+    return ((there - places).norm(dim=-1) > 0.2).all(1).float()
 
 
 def presence(values: torch.Tensor) -> torch.Tensor:
@@ -100,6 +114,8 @@ def loss_of(
         return (loss.flatten(1).mean(1) * legible).sum() / legible.sum().clamp_min(1)
 
     logits = at_centres(said.value_map, batch.centres)
+    far = far_from_digits(said.value_map, batch.centres)
+    none = -said.value_map.log_softmax(1)[:, -1] * far
     values = batch.values[:, :, None].expand(logits.shape[:3])
     wanted = matched(said.placement.detach(), batch.placement)
     return {
@@ -107,6 +123,7 @@ def loss_of(
             said.present, presence(batch.values), reduction="none")),
         "value": of_legible(F.cross_entropy(
             logits.permute(0, 3, 1, 2), values, reduction="none")),
+        "none": of_legible(none),
         "placement": 100 * of_legible((said.placement - wanted).square()),
         "damage": 50 * F.mse_loss(said.damage, strengths),
     }  # fmt: skip
