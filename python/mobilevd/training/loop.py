@@ -217,7 +217,7 @@ class Run:
                     log.add(figures)
                     if self.step % settings.log_every == 0 or last:
                         log.write(self.step, settings.scale(self.step - 1))
-                late = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
+                late = max_minutes is not None and self._late(started + 60 * max_minutes)
                 if self.step % settings.checkpoint_every == 0 or last or late:
                     self.save()
                     if main:
@@ -227,6 +227,13 @@ class Run:
                 if late and not last:
                     return False
         return True
+
+    def _late(self, end: float) -> bool:
+        """Whether the time is over for the main process: all have to stop at the same step."""
+        over = torch.tensor(float(time.monotonic() > end), device=self.accelerator.device)
+        if not self.accelerator.is_main_process:
+            over.zero_()
+        return bool(self.accelerator.reduce(over, "sum"))
 
     def _write_sheet(self) -> None:
         """Samples of the averaged weights; the trained ones come back afterwards."""

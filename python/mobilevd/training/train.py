@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from ..models.store import Model, load_network, save_model, save_tensors, weights_digest
 from ..models.tiny_vae import TinyVae
@@ -185,7 +186,10 @@ def _data(
             "size": str(preset.size),
         }
     folder = training.cache_folder or training.output / "latents"
-    return cache_latents(folder, model.vae, clips, training.cached_clips, about, training.progress)
+    with PartialState().main_process_first():
+        return cache_latents(
+            folder, model.vae, clips, training.cached_clips, about, training.progress
+        )
 
 
 def _train_autoencoder(training: Training) -> bool:
