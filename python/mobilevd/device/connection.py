@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,6 @@ from .errors import (
 
 SLOWEST_LINK = 1e6  # bytes per second that a transfer is given time for
 KILLED = 137  # 128 + SIGKILL
-LOST = 255  # adb's own exit code when the link ends before the command's does
 
 _STATES = {
     "unauthorized": "is not authorised: unlock it and accept this computer's key",
@@ -39,14 +39,11 @@ _STATES = {
     "recovery": "is in recovery: start Android (adb reboot)",
     "sideload": "is in sideload: start Android (adb reboot)",
 }
-# What adb itself says, as opposed to the program it ran.
+# What adb says of a transfer when the link is the reason; "remote …" would be the device's answer.
 _GONE = re.compile(
-    r"^(?:adb: )?(?:error: )?.*("
-    r"device '.*' not found|device offline|device still (?:connecting|authorizing)|closed"
-    r"|no devices/emulators found|connect failed|couldn't read from device|Connection reset"
-    r"|protocol fault|[Bb]roken pipe|no response|unexpected EOF|read failed|write failed"
-    r"|failed to (?:read|write)|EOF)",
-    re.MULTILINE,
+    r"device '.*' not found|device offline|device unauthorized|device still|error: closed"
+    r"|no devices|connect failed|couldn't read from device|Connection reset|protocol fault"
+    r"|[Bb]roken pipe|no response|EOF|failed to (?:read|write)"
 )
 
 
@@ -100,17 +97,22 @@ class Device:
             raise UsageError("a command for the device has at least one word, and no NUL in any")
         line = shlex.join(arguments)
         if cwd is not None:
-            line = f"cd {shlex.quote(cwd)} && exec {line}"
-        done = self.adb("shell", line, timeout=timeout, stdin=stdin)
+            line = f"cd {shlex.quote(cwd)} && {line}"
+        # adb ends with 0 when the link is lost in the middle. Only a last line that the device's
+        # shell wrote tells that all was done, and all of the output came.
+        mark = secrets.token_hex(8)
+        done = self.adb("shell", f"{line}; echo {mark}$?", timeout=timeout, stdin=stdin)
+        output, found, code = done.stdout.rpartition(mark.encode())
+        told = code.strip()
+        if found and told.isdigit():
+            done = Finished(int(told), output, done.stderr)
         if done.code == KILLED:
             raise KilledError(
                 f"{self.serial}: {arguments[0]} was killed (exit code 137), probably for want of "
                 "memory: close apps or use a smaller bundle"
             )
-        # adb's own failure is its only line; a program may say "closed" among others.
-        alone = done.code == 1 and not done.stdout and _GONE.match(done.stderr.decode("latin-1"))
-        if done.code == LOST or alone:
-            raise self._lost(done, shown(arguments))
+        if not told.isdigit() or not found:
+            raise self._unfinished(done, shown(arguments))
         if check and done.code:
             raise self._failed(done, shown(arguments))
         return done
@@ -190,9 +192,19 @@ class Device:
             )
 
     def _transfer_failed(self, done: Finished, what: str) -> DeviceError:
-        if _GONE.search(done.stderr.decode("latin-1")):
+        # adb 29 says it on either stream.
+        if _GONE.search((done.stderr + done.stdout).decode("latin-1")):
             return self._lost(done, what)
         return self._failed(done, what)
+
+    def _unfinished(self, done: Finished, what: str) -> DeviceError:
+        """The answer lacks its end: the link was lost, or what came is noise."""
+        if done.stdout and not done.code and self.state() == "device":
+            return DamagedError(
+                f"{self.serial}: the answer to {what} is cut off or garbled: try again; if it "
+                "stays so, use another cable or port"
+            )
+        return self._lost(done, what)
 
     def _failed(self, done: Finished, what: str) -> DeviceError:
         if b"No space left on device" in done.stderr + done.stdout:
