@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from adbd_emulator import EmulatedDevice, Emulator, Faults
+from adbd_emulator import EmulatedDevice, Emulator
 from mobilevd.device import Device, DeviceFolder
 
 
@@ -30,7 +30,7 @@ def the_phone(emulator: Emulator) -> EmulatedDevice:
 def phone(emulator: Emulator, the_phone: EmulatedDevice) -> Iterator[EmulatedDevice]:
     """An emulated device without faults and without our folder."""
     yield the_phone
-    the_phone.faults.__dict__.update(Faults().__dict__)
+    the_phone.faults.begin()
     the_phone.root.empty()
     emulator.attach(the_phone)
     emulator.adb("-s", the_phone.serial, "shell", "rm -rf /data/local/tmp/*")

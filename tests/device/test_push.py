@@ -143,8 +143,7 @@ FAULTS = {
 def test_after_a_fault_nothing_half_is_taken_for_whole(emulator, phone, folder, package, fault):
     folder.create()
     fields, error, message = FAULTS[fault]
-    for name, value in fields.items():
-        setattr(phone.faults, name, value)
+    phone.faults.begin(**fields)
     with pytest.raises(error, match=message) as raised:
         push_package(folder, package)
     assert "\n" not in str(raised.value)
@@ -154,13 +153,12 @@ def test_after_a_fault_nothing_half_is_taken_for_whole(emulator, phone, folder, 
     no_half_files(folder, package)
     push_package(folder, package)
     whole(folder, package)
-    assert ".incoming" not in folder.device.shell(["ls", "-RA", folder.path]).text
+    assert "incoming" not in folder.device.shell(["ls", "-RA", folder.path]).text
 
 
 def test_a_hung_device_is_given_up(monkeypatch, phone, folder, package):
-    monkeypatch.setattr("mobilevd.device.push.TIMEOUT", 0.3)
-    monkeypatch.setattr("mobilevd.device.connection.TIMEOUT", 0.3)
     folder.create()
+    monkeypatch.setattr("mobilevd.device.connection.TIMEOUT", 0.5)
     phone.faults.hang = "sha256sum"
     with pytest.raises(DeviceTimeoutError, match="did not answer within"):
         push_package(folder, package)
@@ -170,18 +168,55 @@ def test_a_hung_device_is_given_up(monkeypatch, phone, folder, package):
     whole(folder, package)
 
 
-def test_a_cut_off_push_goes_on_where_it_stopped(emulator, phone, folder, tmp_path):
-    package = read_package(
-        write_package(tmp_path / "p", {f"lib/{i}": bytes([i]) * 1000 for i in range(9)})
-    )
-    phone.faults.disconnect = "lib/5"
+def test_a_cut_off_push_goes_on_after_the_last_batch(
+    monkeypatch, emulator, phone, folder, tmp_path
+):
+    monkeypatch.setattr("mobilevd.device.incoming.PART", 400_000)
+    names = {f"lib/{i}": bytes([i]) * 150_000 for i in range(6)}
+    package = read_package(write_package(tmp_path / "p", names))
+    phone.faults.begin(disconnect_after=1_000_000)
     with pytest.raises(DisconnectedError):
         push_package(folder, package)
     emulator.wait_for(phone)
+    phone.faults.begin()
     result = push_package(folder, package)
-    assert "lib/5" in result.sent
-    assert "lib/4" in result.kept
+    assert {"bin/run", "lib/0", "lib/1"} <= set(result.kept)
+    assert phone.faults.received < 700_000
     whole(folder, package)
+
+
+def test_a_large_file_goes_on_after_its_last_part(monkeypatch, emulator, phone, folder, tmp_path):
+    monkeypatch.setattr("mobilevd.device.incoming.PART", 400_000)
+    large = b"".join(bytes([i]) * 100_000 for i in range(20))
+    package = read_package(write_package(tmp_path / "p", {"large": large}))
+    phone.faults.begin(disconnect_after=1_800_000)
+    with pytest.raises(DisconnectedError):
+        push_package(folder, package)
+    emulator.wait_for(phone)
+    phone.faults.begin()
+    seen = []
+    result = push_package(folder, package, lambda done, total, what: seen.append((done, total)))
+    assert result.sent == ["large"]
+    assert seen[0] == (1_200_000, 2_000_000)
+    assert seen[-1] == (2_000_000, 2_000_000)
+    assert 800_000 <= phone.faults.received < 900_000
+    whole(folder, package)
+
+
+def test_parts_of_another_file_are_not_taken_for_its_own(monkeypatch, phone, folder, tmp_path):
+    monkeypatch.setattr("mobilevd.device.incoming.PART", 400_000)
+    package = read_package(write_package(tmp_path / "p", {"large": bytes(900_000)}))
+    folder.create()
+    incoming = folder.make("incoming")
+    folder.device.push_bytes(b"x" * 400_000, f"{incoming}/{package.files['large'].sha256}")
+    folder.device.push_bytes(b"x" * 300_000, f"{incoming}/{package.files[BIG].sha256}")
+    folder.device.push_bytes(b"x", f"{incoming}/of-an-older-push")
+    push_package(folder, package)
+    whole(folder, package)
+    assert folder.device.shell(["ls", folder.path]).text.split() == [
+        "package",
+        "package.manifest.json",
+    ]
 
 
 def test_a_slow_link_only_takes_longer(phone, folder, package):
