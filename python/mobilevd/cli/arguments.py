@@ -19,6 +19,14 @@ BackendLibs = Annotated[
     list[Path] | None,
     typer.Option("--backend-lib", help="Library of a further ExecuTorch backend; repeatable."),
 ]
+Serials = Annotated[
+    list[str] | None,
+    typer.Option("--serial", help="Of a device; repeatable. Default: ANDROID_SERIAL, or the one."),
+]
+FolderLabel = Annotated[
+    str | None,
+    typer.Option("--folder", help="/data/local/tmp/mobilevd-NAME. Default: your user name."),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 

@@ -3,7 +3,7 @@
 import stat
 
 import pytest
-from mobilevd.device import adb
+from mobilevd.device import DeviceError, adb
 
 
 def fake_adb(folder, script):
@@ -38,11 +38,11 @@ END
 
 def test_failures_say_what_to_do(path, monkeypatch):
     fake_adb(path, "echo 'cannot connect to daemon' >&2; exit 1")
-    with pytest.raises(adb.AdbError, match=r"failed \(1\): cannot connect to daemon"):
+    with pytest.raises(DeviceError, match=r"failed \(1\): cannot connect to daemon"):
         adb.devices()
     fake_adb(path, "sleep 5")
-    with pytest.raises(adb.AdbError, match="did not answer"):
+    with pytest.raises(DeviceError, match="did not answer"):
         adb.adb("devices", timeout=0.2)
     monkeypatch.setenv("PATH", str(path / "none"))
-    with pytest.raises(adb.AdbError, match="apt-get install adb"):
+    with pytest.raises(DeviceError, match="apt-get install adb"):
         adb.devices()

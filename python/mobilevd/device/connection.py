@@ -1,0 +1,247 @@
+"""One device: commands, files and properties, each over the adb binary.
+
+The device's own shell cannot be avoided: adb hands it one string. :meth:`Device.shell` takes a list
+and quotes each argument, so that no name or path is ever read as shell syntax.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import UsageError
+from ..whole_files import whole_file
+from .adb import TIMEOUT, Finished, adb, devices, shown
+from .errors import (
+    CommandFailedError,
+    DamagedError,
+    DeviceError,
+    DisconnectedError,
+    KilledError,
+    NotReadyError,
+    StorageFullError,
+)
+
+SLOWEST_LINK = 1e6  # bytes per second that a transfer is given time for
+KILLED = 137  # 128 + SIGKILL
+LOST = 255  # adb's own exit code when the link ends before the command's does
+
+_STATES = {
+    "unauthorized": "is not authorised: unlock it and accept this computer's key",
+    "offline": "is offline: plug it in again, or adb reconnect",
+    "absent": "is not attached: see mobilevd device list",
+    "bootloader": "is in its bootloader: start Android (adb reboot)",
+    "recovery": "is in recovery: start Android (adb reboot)",
+    "sideload": "is in sideload: start Android (adb reboot)",
+}
+# What adb itself says, as opposed to the program it ran.
+_GONE = re.compile(
+    r"^(?:adb: )?(?:error: )?.*("
+    r"device '.*' not found|device offline|device still (?:connecting|authorizing)|closed"
+    r"|no devices/emulators found|connect failed|couldn't read from device|Connection reset"
+    r"|protocol fault|[Bb]roken pipe|no response|unexpected EOF|read failed|write failed"
+    r"|failed to (?:read|write)|EOF)",
+    re.MULTILINE,
+)
+
+
+class Device:
+    """One device, by its serial. Nothing is asked of it before a method is called."""
+
+    def __init__(self, serial: str) -> None:
+        if not serial or serial.startswith("-") or "\0" in serial:
+            raise UsageError(f"{serial!r} is no serial: see mobilevd device list")
+        self.serial = serial
+
+    def __repr__(self) -> str:
+        return f"Device({self.serial!r})"
+
+    def adb(
+        self, *arguments: str, timeout: float = TIMEOUT, stdin: bytes | None = None
+    ) -> Finished:
+        """adb with this device's serial; any exit code is returned."""
+        return adb("-s", self.serial, *arguments, timeout=timeout, stdin=stdin)
+
+    def state(self) -> str:
+        """adb's word: ``device`` (ready), ``offline``, ``unauthorized``, …; ours is ``absent``."""
+        for row in devices():
+            if row["serial"] == self.serial:
+                return str(row["state"])
+        return "absent"
+
+    def require_ready(self) -> None:
+        """NotReadyError, with what to do, unless the device takes commands."""
+        state = self.state()
+        if state != "device":
+            what = _STATES.get(state, f"is in the state {state!r}: see mobilevd device list")
+            raise NotReadyError(f"{self.serial} {what}")
+
+    def shell(
+        self,
+        arguments: Sequence[str],
+        timeout: float = TIMEOUT,
+        stdin: bytes | None = None,
+        check: bool = True,
+        cwd: str | None = None,
+    ) -> Finished:
+        """Runs a program on the device, each argument quoted for its shell.
+
+        With ``check`` a non-zero exit code raises CommandFailedError (StorageFullError where the
+        command said so). Without, it is returned; but a lost link, a killed program (137) and a
+        timeout always raise.
+        """
+        words = [*arguments] if cwd is None else [cwd, *arguments]
+        if not arguments or any("\0" in word for word in words):
+            raise UsageError("a command for the device has at least one word, and no NUL in any")
+        line = shlex.join(arguments)
+        if cwd is not None:
+            line = f"cd {shlex.quote(cwd)} && exec {line}"
+        done = self.adb("shell", line, timeout=timeout, stdin=stdin)
+        if done.code == KILLED:
+            raise KilledError(
+                f"{self.serial}: {arguments[0]} was killed (exit code 137), probably for want of "
+                "memory: close apps or use a smaller bundle"
+            )
+        # adb's own failure is its only line; a program may say "closed" among others.
+        alone = done.code == 1 and not done.stdout and _GONE.match(done.stderr.decode("latin-1"))
+        if done.code == LOST or alone:
+            raise self._lost(done, shown(arguments))
+        if check and done.code:
+            raise self._failed(done, shown(arguments))
+        return done
+
+    def sha256(self, remote: str, timeout: float | None = None) -> str:
+        """Of a file on the device, computed there."""
+        limit = TIMEOUT if timeout is None else timeout
+        return self.sha256_of_all([remote], limit)[0]
+
+    def sha256_of_all(self, remotes: Sequence[str], timeout: float = TIMEOUT) -> list[str]:
+        """The same for several, in order, by one command."""
+        done = self.shell(["sha256sum", "-b", *remotes], timeout)
+        digests = done.text.split()
+        if len(digests) != len(remotes) or not all(
+            re.fullmatch("[0-9a-f]{64}", digest) for digest in digests
+        ):
+            raise DamagedError(
+                f"{self.serial}: sha256sum answered {shown([done.text])!r}: try again; "
+                "if it stays so, use another cable or port"
+            )
+        return digests
+
+    def push_file(self, local: Path, remote: str, executable: bool = False) -> str:
+        """Sends a file under a temporary name, compares sha256 on the device, then renames.
+
+        Returns the sha256. ``remote``'s folder exists; nothing of it is seen on any error.
+        """
+        timeout = _transfer_time(local.stat().st_size)
+        expected = file_sha256(local)
+        temporary = _temporary(remote)
+        done = self.adb("push", str(local.absolute()), temporary, timeout=timeout)
+        if done.code:
+            raise self._transfer_failed(done, f"push of {local.name!r}")
+        self._same(expected, temporary, timeout, f"{local.name!r} arrived")
+        self.shell(["chmod", "755" if executable else "644", temporary])
+        self.shell(["mv", "-f", temporary, remote])
+        return expected
+
+    def push_bytes(self, data: bytes, remote: str) -> str:
+        """:meth:`push_file` of bytes."""
+        with tempfile.NamedTemporaryFile(prefix="mobilevd-") as file:
+            file.write(data)
+            file.flush()
+            return self.push_file(Path(file.name), remote)
+
+    def pull_file(self, remote: str, local: Path) -> str:
+        """Fetches a file, compares sha256 with the device's, then gives it its name.
+
+        Returns the sha256; an older ``local`` stays on any error.
+        """
+        size = self.shell(["stat", "-c", "%s", remote]).text.strip()
+        if not size.isdigit():
+            raise DamagedError(f"{self.serial}: stat answered {shown([size])!r}: try again")
+        timeout = _transfer_time(int(size))
+        with whole_file(local.absolute()) as temporary:
+            done = self.adb("pull", remote, str(temporary), timeout=timeout)
+            if done.code:
+                raise self._transfer_failed(done, f"pull of {remote!r}")
+            found = file_sha256(temporary)
+            self._same(found, remote, timeout, f"{local.name!r} was pulled")
+        return found
+
+    def read(self, remote: str, timeout: float = TIMEOUT) -> bytes:
+        """A small file's bytes."""
+        return self.shell(["cat", remote], timeout).stdout
+
+    def properties(self) -> dict[str, str]:
+        """Android's system properties (``ro.product.cpu.abi``, …)."""
+        text = self.shell(["getprop"]).text
+        return dict(re.findall(r"^\[(.*?)\]: \[(.*?)\]\r?$", text, re.MULTILINE | re.DOTALL))
+
+    def _same(self, digest: str, remote: str, timeout: float, what: str) -> None:
+        if self.sha256(remote, timeout) != digest:
+            raise DamagedError(
+                f"{self.serial}: {what} damaged (another sha256): try again; if it stays so, use "
+                "another cable or port"
+            )
+
+    def _transfer_failed(self, done: Finished, what: str) -> DeviceError:
+        if _GONE.search(done.stderr.decode("latin-1")):
+            return self._lost(done, what)
+        return self._failed(done, what)
+
+    def _failed(self, done: Finished, what: str) -> DeviceError:
+        if b"No space left on device" in done.stderr + done.stdout:
+            return StorageFullError(
+                f"{self.serial} is full ({what}): free space on it, or mobilevd device clean"
+            )
+        return CommandFailedError(f"{self.serial}: {what} failed ({done.code}): {done.reason}")
+
+    def _lost(self, done: Finished, what: str) -> DeviceError:
+        said = f" ({done.reason})" if done.stderr.strip() else ""
+        return DisconnectedError(
+            f"{self.serial} went away during {what}{said}: check cable and screen lock, wait if it "
+            "reboots, then run the same command again"
+        )
+
+
+def choose(
+    serials: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> list[Device]:
+    """The devices meant by ``--serial``, else ``ANDROID_SERIAL``, else the only one attached.
+
+    NotReadyError if none or several are attached and none was named. Those named are not asked yet:
+    with several, one that is missing must not spoil the others (:meth:`Device.require_ready`).
+    """
+    variables = os.environ if environment is None else environment
+    named = list(serials) or [s for s in [variables.get("ANDROID_SERIAL", "")] if s]
+    if named:
+        return [Device(serial) for serial in dict.fromkeys(named)]
+    attached = devices()
+    if not attached:
+        raise NotReadyError(
+            "no device is attached: plug one in with USB debugging on, or adb connect HOST:PORT"
+        )
+    if len(attached) > 1:
+        found = ", ".join(f"{row['serial']} ({row['state']})" for row in attached)
+        raise NotReadyError(f"several devices are attached, choose by --serial: {found}")
+    return [Device(attached[0]["serial"])]
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _transfer_time(size: int) -> float:
+    return TIMEOUT + size / SLOWEST_LINK
+
+
+def _temporary(remote: str) -> str:
+    """A name in the same folder, short whatever the file's own length."""
+    folder, _, name = remote.rpartition("/")
+    return f"{folder}/.incoming-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -1,0 +1,224 @@
+"""Files to the device, only what changed, so that a cut-off push goes on where it stopped.
+
+Each tree ``NAME`` in our folder has a ``NAME.manifest.json`` beside it: what was verified there
+(sha256, size, time of change) and whether all of it was. A file gets its name only once its sha256
+was right on the device, hence what is there is whole, whatever happened; a tree is complete only
+when its manifest says so.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .adb import TIMEOUT
+from .connection import SLOWEST_LINK
+from .errors import DamagedError, DeviceError, StorageFullError
+from .folder import DeviceFolder
+from .package import Package, Source, check_abi, folder_files, source_of
+
+_SCHEMA = 1
+_AT_ONCE = 64  # files per command: a command line has its limit
+_SPARE = 16 << 20  # bytes left free on the device
+Report = Callable[[int, int, str], None]  # bytes done, bytes in all, what
+
+
+@dataclass
+class Pushed:
+    """What a push did; ``path`` is where the tree is on the device."""
+
+    serial: str
+    path: str
+    sent: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    bytes_sent: int = 0
+    seconds: float = 0.0
+
+
+def push_package(
+    folder: DeviceFolder, package: Package, report: Report | None = None, verify: bool = False
+) -> Pushed:
+    """The package, as tree ``package``. WrongAbiError before anything is sent."""
+    check_abi(folder.device, package)
+    return push_tree(folder, package.files, "package", report, verify)
+
+
+def push_bundle(
+    folder: DeviceFolder, bundle: Path, report: Report | None = None, verify: bool = False
+) -> Pushed:
+    """A bundle alone, as tree ``bundles/NAME``."""
+    name = bundle.resolve().name
+    return push_tree(folder, folder_files(bundle), f"bundles/{name}", report, verify)
+
+
+def push_picture(folder: DeviceFolder, picture: Path) -> str:
+    """A picture under the name of its own sha256; returns its path on the device."""
+    source = source_of(picture)
+    path = folder.at(f"pictures/{source.sha256[:16]}{picture.suffix.lower()}")
+    folder.create()
+    folder.make("pictures")
+    there = folder.device.shell(["sha256sum", "-b", path], check=False)
+    if there.code or there.text.strip() != source.sha256:
+        folder.device.push_file(picture, path)
+    return path
+
+
+def push_tree(
+    folder: DeviceFolder,
+    files: Mapping[str, Source],
+    tree: str,
+    report: Report | None = None,
+    verify: bool = False,
+) -> Pushed:
+    """Makes ``tree`` on the device hold exactly ``files``.
+
+    With ``verify`` everything is hashed again on the device, not only what the manifest lacks.
+    Any DeviceError leaves whole files only, and a tree that is not complete.
+    """
+    start = time.monotonic()
+    device, root = folder.device, folder.at(tree)
+    for name in files:
+        folder.at(f"{tree}/{name}")
+    folder.create()
+    folder.make(tree)
+    there = _listing(folder, tree)
+    manifest = read_manifest(folder, tree)
+    good = _good(folder, tree, files, there, {} if verify else manifest.get("files", {}))
+    result = Pushed(device.serial, root, kept=sorted(good))
+    wanted = [name for name in files if name not in good]
+    stale = sorted(name for name in there if name not in files)
+    if wanted or stale or not manifest.get("complete"):
+        _check_room(folder, sum(files[name].bytes for name in wanted))
+        _write_manifest(folder, tree, {}, complete=False)
+        _remove(folder, tree, stale, files)
+        result.removed = stale
+        parents = {str(PurePosixPath(name).parent) for name in wanted} - {"."}
+        for some in _some(sorted(parents)):
+            device.shell(["mkdir", "-p", *(folder.at(f"{tree}/{name}") for name in some)])
+        total = sum(files[name].bytes for name in wanted)
+        for name in wanted:
+            if report:
+                report(result.bytes_sent, total, name)
+            source = files[name]
+            digest = device.push_file(source.local, f"{root}/{name}", source.executable)
+            if digest != source.sha256:
+                raise ValueError(f"{source.local} changed while it was pushed: push again")
+            result.sent.append(name)
+            result.bytes_sent += source.bytes
+        there = _listing(folder, tree)
+        entries = {
+            name: {"sha256": source.sha256, "stat": there.get(name)}
+            for name, source in files.items()
+        }
+        _write_manifest(folder, tree, entries, complete=True)
+        if report:
+            report(total, total, "done")
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def read_manifest(folder: DeviceFolder, tree: str) -> dict[str, Any]:
+    """Empty if there is none or it makes no sense: then every file is hashed on the device."""
+    done = folder.device.shell(["cat", _manifest(folder, tree)], check=False)
+    try:
+        found = json.loads(done.stdout) if done.code == 0 else {}
+        return found if found["schema"] == _SCHEMA and isinstance(found["files"], dict) else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def require_complete(folder: DeviceFolder, tree: str) -> dict[str, Any]:
+    """The manifest of a tree that was pushed in full; DeviceError if it was not."""
+    manifest = read_manifest(folder, tree)
+    if not manifest.get("complete"):
+        raise DeviceError(
+            f"{folder.device.serial}: {folder.at(tree)} is not complete: mobilevd device push"
+        )
+    return manifest
+
+
+def _manifest(folder: DeviceFolder, tree: str) -> str:
+    return folder.at(f"{tree}.manifest.json")
+
+
+def _write_manifest(
+    folder: DeviceFolder, tree: str, entries: Mapping[str, Any], complete: bool
+) -> None:
+    text = json.dumps({"schema": _SCHEMA, "complete": complete, "files": entries})
+    folder.device.push_bytes(text.encode(), _manifest(folder, tree))
+
+
+def _listing(folder: DeviceFolder, tree: str) -> dict[str, str]:
+    """What is in a tree but folders: relative path -> "size seconds" of its last change."""
+    root = folder.at(tree)
+    device = folder.device
+    found = device.shell(["find", root, "!", "-type", "d", "-print0"]).stdout.split(b"\0")
+    paths = [path.decode(errors="surrogateescape") for path in found if path]
+    if not all(path.startswith(root + "/") for path in paths):
+        raise DamagedError(f"{device.serial}: find answered nonsense: try again")
+    listing = {}
+    for some in _some(paths):
+        lines = device.shell(["stat", "-c", "%s %Y", *some]).text.split("\n")
+        if len(lines) != len(some) + 1:
+            raise DamagedError(f"{device.serial}: stat answered nonsense: try again")
+        listing.update({p[len(root) + 1 :]: line for p, line in zip(some, lines, strict=False)})
+    return listing
+
+
+def _good(
+    folder: DeviceFolder,
+    tree: str,
+    files: Mapping[str, Source],
+    there: Mapping[str, str],
+    known: Mapping[str, Any],
+) -> set[str]:
+    """The files that need not be sent: unchanged since they were verified, or right when hashed."""
+    good, doubtful = set(), []
+    for name, source in files.items():
+        stat = there.get(name, "")
+        if stat.split(" ")[0] != str(source.bytes):
+            continue
+        if known.get(name) == {"sha256": source.sha256, "stat": stat}:
+            good.add(name)
+        else:
+            doubtful.append(name)
+    for some in _some(doubtful):
+        seconds = TIMEOUT + sum(files[name].bytes for name in some) / SLOWEST_LINK
+        paths = [folder.at(f"{tree}/{name}") for name in some]
+        digests = folder.device.sha256_of_all(paths, seconds)
+        good.update(n for n, d in zip(some, digests, strict=True) if d == files[n].sha256)
+    return good
+
+
+def _remove(
+    folder: DeviceFolder, tree: str, stale: Sequence[str], files: Mapping[str, Source]
+) -> None:
+    root = folder.at(tree)
+    for some in _some(stale):
+        folder.device.shell(["rm", "-f", *(f"{root}/{name}" for name in some)])
+    if stale:  # folders that this left empty; rmdir refuses the others
+        ends = ["-mindepth", "1", "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
+        folder.device.shell(["find", root, *ends], check=False)
+
+
+def _check_room(folder: DeviceFolder, needed: int) -> None:
+    """Before anything is sent: a full disk helps nobody on the phone either."""
+    lines = folder.device.shell(["df", "-k", folder.path]).text.splitlines()
+    words = lines[-1].split() if lines else []
+    if len(words) < 4 or not words[3].isdigit():
+        return  # a df of another form: the transfer itself will tell
+    free = int(words[3]) * 1024
+    if needed + min(needed, _SPARE) > free:
+        raise StorageFullError(
+            f"{folder.device.serial} has {free / 1e6:.0f} MB free, the push needs "
+            f"{needed / 1e6:.0f} MB: free space on it, or mobilevd device clean"
+        )
+
+
+def _some(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[i : i + _AT_ONCE] for i in range(0, len(names), _AT_ONCE)]
