@@ -45,6 +45,17 @@ Json samples(const Timings& timings) {
   return list;
 }
 
+Json ops_json(const std::map<std::string, OpStats>& ops) {
+  Json list = Json::array();
+  for (const auto& [name, op] : ops) {
+    list.push_back({{"name", name},
+                    {"isa", op.isa},
+                    {"calls", op.calls},
+                    {"total_ms", rounded(op.total_ms)}});
+  }
+  return list;
+}
+
 Json stage_json(const StageSpec& spec, const StageStats& stats) {
   return {{"load_ms", rounded(stats.loads.median())},
           {"calls", stats.runs.count()},
@@ -53,7 +64,8 @@ Json stage_json(const StageSpec& spec, const StageStats& stats) {
           {"p90_ms", rounded(stats.runs.p90())},
           {"total_ms", rounded(stats.runs.total())},
           {"runs_ms", samples(stats.runs)},
-          {"delegated_share_ops", number_or_null(spec.delegated_share_ops)}};
+          {"delegated_share_ops", number_or_null(spec.delegated_share_ops)},
+          {"ops", ops_json(stats.ops)}};
 }
 
 }  // namespace
@@ -94,6 +106,7 @@ std::string result_json(const Bundle& bundle, const RunStats& stats, const RunIn
       {"peak_rss_mb", rounded(peak_rss_mb())},
       {"temperature_c", number_or_null(cpu_temperature_c())},
       {"output", text_or_null(info.output)},
+      {"float_frames", text_or_null(info.float_frames)},
   };
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

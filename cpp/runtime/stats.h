@@ -26,9 +26,17 @@ class Timings {
   std::vector<double> values_;
 };
 
+/// One of our own ops in the runs of a stage.
+struct OpStats {
+  std::string isa;  ///< of the kernel variant that ran, "neon"
+  uint64_t calls = 0;
+  double total_ms = 0.0;
+};
+
 struct StageStats {
   Timings loads;
   Timings runs;
+  std::map<std::string, OpStats> ops;  ///< by name, "mobilevd::temporal_attention"
 };
 
 /// What one or several runs took. Warm-up runs are not put in.
@@ -45,7 +53,7 @@ struct RunInfo {
   uint64_t seed = 0;
   int steps = 0, threads = 0, warmup = 0, repeat = 1;
   double verify_ms = 0.0;
-  std::string output;
+  std::string output, float_frames;
 };
 
 /// The result JSON, with the samples themselves so that results of several processes can be put
