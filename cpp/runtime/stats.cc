@@ -48,10 +48,8 @@ Json samples(const Timings& timings) {
 Json ops_json(const std::map<std::string, OpStats>& ops) {
   Json list = Json::array();
   for (const auto& [name, op] : ops) {
-    list.push_back({{"name", name},
-                    {"isa", op.isa},
-                    {"calls", op.calls},
-                    {"total_ms", rounded(op.total_ms)}});
+    list.push_back(
+        {{"name", name}, {"isa", op.isa}, {"calls", op.calls}, {"total_ms", rounded(op.total_ms)}});
   }
   return list;
 }

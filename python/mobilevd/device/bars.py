@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,9 @@ class Verdict:
         relation = "within" if self.ok else "OVER"
         note = f" ({self.note})" if self.note else ""
         return f"{self.name} {self.value:g} is {relation} {self.limit:g}, its {self.kind}{note}"
+
+    def row(self) -> dict[str, Any]:
+        return {**asdict(self), "ok": self.ok}
 
 
 def figures(result: Result) -> dict[str, float]:

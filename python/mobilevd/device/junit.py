@@ -30,7 +30,7 @@ def write_junit(
         suite = TestSuite(_plain(f"mobilevd.device.{command}.{outcome.serial}"))
         case = TestCase(command, classname=_plain(outcome.serial), time=outcome.seconds)
         if outcome.error is not None:
-            case.result = [Error(_plain(str(outcome.error)), type(outcome.error).__name__)]
+            case.result = [Error(_plain(outcome.error), outcome.code.name.lower())]
         suite.add_testcase(case)
         for verdict in figures:
             case = TestCase(f"{verdict.kind} {verdict.name}", classname=_plain(outcome.serial))

@@ -94,7 +94,6 @@ def combine(repeats: Sequence[Repeat]) -> Result:
         "total_ms": _median([r["total_ms"] for r in results]),
         "peak_rss_mb": max(r["peak_rss_mb"] for r in results),
         "temperature_c": repeats[-1].temperature_after_c,
-        "ops": _summed_ops(results),
         "repeats": [repeat.row() for repeat in repeats],
     }
 
@@ -114,13 +113,14 @@ def _pooled(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "p90_ms": float(np.quantile(runs, 0.9, method="inverted_cdf")),
         "total_ms": round(sum(runs), 3),
         "runs_ms": runs,
+        "ops": _summed_ops(stages),
     }
 
 
-def _summed_ops(results: Sequence[Result]) -> list[dict[str, Any]]:
+def _summed_ops(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Our own ops, which the runner counts: calls and time by name and ISA."""
     ops: dict[tuple[str, str], dict[str, Any]] = {}
-    for op in (op for result in results for op in result.get("ops", ())):
+    for op in (op for stage in stages for op in stage.get("ops", ())):
         row = ops.setdefault((op["name"], op["isa"]), {**op, "calls": 0, "total_ms": 0.0})
         row["calls"] += op["calls"]
         row["total_ms"] = round(row["total_ms"] + op["total_ms"], 3)
