@@ -37,7 +37,8 @@ def on_each(devices: Sequence[Device], work: Callable[[Device], Value]) -> list[
         start = time.monotonic()
         try:
             device.require_ready()
-            return Outcome(device.serial, time.monotonic() - start, work(device))
+            value = work(device)
+            return Outcome(device.serial, time.monotonic() - start, value)
         except (DeviceError, ValueError, OSError, RuntimeError) as error:
             code = getattr(error, "exit_code", ExitCode.BAD_DATA)
             return Outcome(device.serial, time.monotonic() - start, error=str(error), code=code)
