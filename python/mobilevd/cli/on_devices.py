@@ -1,4 +1,4 @@
-"""What `device run` and `device bench` share: which devices, lines and bars of each, how it ends."""
+"""What `device run` and `device bench` share: which devices, what is seen of each, the end."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def of_device(path: Path, serial: str, several: bool) -> Path:
 
 
 class Board:
-    """A bar per device on a terminal; elsewhere a line per message, which begins with its serial."""
+    """A bar per device on a terminal; elsewhere a line per message, with its serial."""
 
     def __init__(self, progress: Progress, serials: Sequence[str]) -> None:
         self._progress = progress

@@ -1,8 +1,8 @@
 """``mobilevd device bench``: the same clip several times, each from a cool device.
 
-Each repeat is a process of its own, after a warm-up clip inside it: so load time and peak memory are
-measured as often as the rest, the device may cool between two repeats, and no repeat profits from
-the one before.
+Each repeat is a process of its own, after a warm-up clip inside it: so load time and peak memory
+are measured as often as the rest, the device may cool between two repeats, and no repeat profits
+from the one before.
 """
 
 from __future__ import annotations
