@@ -18,10 +18,9 @@ from pathlib import Path
 
 # Of those that Android has; test and [ are the shell's own there, too.
 _TOOLS = (
-    "cat chmod chown cp cut date dd df dirname du echo env expr find getconf grep head id kill ln ls "
-    "md5sum mkdir mktemp mv nproc od printf ps pwd readlink realpath rm rmdir sed seq sha256sum "
-    "sleep sort stat strings sync tail taskset tee timeout touch tr true truncate uname uptime wc "
-    "which xargs yes"
+    "cat chmod chown cp cut date df dirname du echo env find getconf grep head id kill ln ls mkdir "
+    "mktemp mv nproc od printf ps pwd readlink realpath rm rmdir sed seq sha256sum sleep sort stat "
+    "strings sync tail taskset tee timeout touch true truncate uname uptime wc which xargs yes"
 )
 
 _NSENTER = shutil.which("nsenter") or "/usr/bin/nsenter"
