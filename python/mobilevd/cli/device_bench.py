@@ -34,8 +34,9 @@ from .on_devices import (
     finish,
     meant,
     of_device,
+    write_result,
 )
-from .output import table, write_json
+from .output import table
 
 if TYPE_CHECKING:
     from ..device import Device
@@ -138,16 +139,18 @@ def bench(
         say("pushing what changed")
         ours = DeviceFolder(phone, folder)
         installed = install(ours, packed, beside, picture, lines.report(phone.serial))
-        clip = output and Clip(
-            of_device(output, phone.serial, several), manifest["sampling"]["fps"]
-        )
+        clip = None
+        if output is not None:
+            path = of_device(output, phone.serial, several)
+            clip = Clip(path, manifest["sampling"]["fps"])
         profiles = etdump and of_device(etdump, phone.serial, several)
         result = bench_on(installed, setting, sampling, plan, say, clip, profiles)
         verdicts = figures.against_bars(result, limits)
         if before is not None:
             verdicts += figures.against_baseline(result, before, noise)
         result["verdicts"] = [verdict.row() for verdict in verdicts]
-        write_json(json and of_device(json, phone.serial, several), result)
+        own_json = json and of_device(json, phone.serial, several)
+        result = write_result(own_json, result, picture, clip.path if clip else None)
         return Measured(result, verdicts)
 
     with board([phone.serial for phone in devices]) as lines:

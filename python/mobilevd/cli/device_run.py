@@ -38,8 +38,8 @@ from .on_devices import (
     finish,
     meant,
     of_device,
+    write_result,
 )
-from .output import write_json
 
 if TYPE_CHECKING:
     from ..device import Device, Package
@@ -110,17 +110,16 @@ def run(
         result = run_on(installed, sampling, clip, say, timeout)
         if sheet:
             _write_sheet(sheet, image, clip.path)
-        write_json(json and of_device(json, phone.serial, several), result)
-        return result
+        own_json = json and of_device(json, phone.serial, several)
+        return write_result(own_json, result, image, clip.path)
 
     with board([phone.serial for phone in devices]) as lines:
         outcomes = on_each(devices, work)
     finish(
         "run",
         outcomes,
-        ["clip", "ms", "load ms", "peak MB", "threads", "ISA"],
+        ["clip ms", "load ms", "peak MB", "threads", "ISA"],
         lambda r: [
-            r["clip"],
             f"{r['total_ms']:.0f}",
             f"{r['load_ms']:.0f}",
             f"{r['peak_rss_mb']:.0f}",

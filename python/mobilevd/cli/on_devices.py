@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import ExitCode, UsageError
-from .output import table
+from .output import table, write_json
 
 if TYPE_CHECKING:
     from ..device import Device
     from ..device.bars import Verdict
     from ..device.many import Outcome
+    from ..device.results import Result
 
 PackageFolder = Annotated[
     Path, typer.Option("--package", help="What make android-bundle wrote: runner and libraries.")
@@ -54,6 +56,18 @@ def of_device(path: Path, serial: str, several: bool) -> Path:
         return path
     plain = re.sub(r"[^A-Za-z0-9.-]+", "_", serial)
     return path.with_name(f"{path.stem}-{plain}{path.suffix}")
+
+
+def write_result(json: Path | None, result: Result, picture: Path, clip: Path | None) -> Result:
+    """The result with its ``picture`` and ``clip``, relative to its file, so that a report finds
+    them wherever the folder is moved to."""
+    if json is None:
+        return result
+    named = {"picture": picture} | ({"clip": clip} if clip else {})
+    home = json.absolute().parent
+    paths = {key: os.path.relpath(path.absolute(), home) for key, path in named.items()}
+    write_json(json, {**result, **paths})
+    return {**result, **paths}
 
 
 class Board:

@@ -85,8 +85,6 @@ def bench(
             "cores": setting.cores,
             "cool_down": {"below_c": plan.gate.below_c, "limit_s": plan.gate.limit_s},
         }
-        if clip is not None:
-            combined["clip"] = str(clip.path)
         if etdump is not None:
             say("profiling")
             start_runner(

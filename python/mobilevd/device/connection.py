@@ -190,7 +190,8 @@ class Device:
             )
 
     def _transfer_failed(self, done: Finished, what: str) -> DeviceError:
-        if _GONE.search(done.stderr.decode("latin-1")):
+        said = done.stderr.strip()
+        if not said or _GONE.search(said.decode("latin-1")):  # a pull that is cut off says nothing
             return self._lost(done, what)
         return self._failed(done, what)
 

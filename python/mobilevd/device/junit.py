@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
@@ -18,7 +19,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 def write_junit(
     path: Path,
     command: str,
-    outcomes: Sequence[Outcome[object]],
+    outcomes: Sequence[Outcome[Any]],
     verdicts: Sequence[Sequence[Verdict]],
 ) -> None:
     """``command``: ``run`` or ``bench``; ``verdicts``: those of each outcome, in order.

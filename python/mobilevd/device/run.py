@@ -27,7 +27,7 @@ def run(
     say: Callable[[str], None],
     timeout: float = TIMEOUT,
 ) -> Result:
-    """Makes the clip and writes it; the runner's result with the device's facts and ``clip``.
+    """Makes the clip and writes it; the runner's result with the device's facts.
 
     Nothing is written unless the frames arrived whole.
     """
@@ -38,4 +38,4 @@ def run(
         say("pulling the frames")
         frames = pull_frames(installed, folder)
     write_video(clip.path, frames, clip.fps)
-    return {**result, "device": facts, "clip": str(clip.path)}
+    return {**result, "device": facts}

@@ -12,6 +12,7 @@ class Faults:
     disconnect_after: int | None = None  # bytes of a file sent to the device
     full_after: int | None = None  # likewise: from then on the storage is full, until emptied
     damage_after: int | None = None  # likewise: that byte arrives as another
+    disconnect_sent: int | None = None  # bytes of a file sent to the client
     disconnect: str | None = None  # the link ends in the middle of this command
     hang: str | None = None  # this command never answers
     kill: str | None = None  # this command's processes get SIGKILL

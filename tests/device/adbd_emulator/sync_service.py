@@ -108,6 +108,9 @@ class SyncService:
             with self._root.inside(path).open("rb") as file:
                 while data := file.read(CHUNK):
                     await self._stream.write(struct.pack("<4sI", b"DATA", len(data)) + data)
+                    if self._faults.reaches("disconnect_sent", file.tell()):
+                        self._drop()
+                        raise EOFError("the cable was pulled")
         except OSError as problem:
             if isinstance(problem, ConnectionError):
                 raise

@@ -72,7 +72,8 @@ def _stages(runs: Sequence[Run]) -> Table:
 
 
 def _verdicts(runs: Sequence[Run]) -> Table:
-    rows, bad = [], set()
+    rows: list[list[str]] = []
+    bad: set[int] = set()
     for run in runs:
         for v in run.result.get("verdicts", ()):
             if not v["ok"]:
