@@ -40,10 +40,18 @@ void check(const Flags& flags) {
     if (flags.output.empty()) usage_error("--output is required");
     if (!fs::exists(flags.image)) usage_error("--image: no file " + flags.image);
     check_output(flags.output);
-  } else if (!flags.output.empty() || !flags.image.empty()) {
-    usage_error("--stage runs on random inputs and takes neither --image nor --output");
+  } else if (!flags.output.empty() || !flags.image.empty() || !flags.float_frames.empty()) {
+    usage_error(
+        "--stage runs on random inputs and takes neither --image nor --output nor --float-frames");
+  }
+  if (!flags.float_frames.empty() && fs::path(flags.float_frames).extension() != ".npy") {
+    usage_error("--float-frames: " + flags.float_frames + " must end in .npy");
   }
   require_folder_of("--output", flags.output);
+  require_folder_of("--float-frames", flags.float_frames);
+  if (fs::is_directory(flags.float_frames)) {
+    usage_error("--float-frames: " + flags.float_frames + " is a folder");
+  }
   require_folder_of("--json", flags.json);
   if (fs::is_directory(flags.json)) usage_error("--json: " + flags.json + " is a folder");
   require_folder_of("--etdump", flags.etdump);
@@ -82,6 +90,8 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
   app.add_option("--bundle", flags.bundle, "Folder that `mobilevd export` wrote");
   app.add_option("--image", flags.image, "JPEG or PNG the clip starts from");
   app.add_option("--output", flags.output, "CLIP.y4m, or a folder for frame_0000.png ...");
+  app.add_option("--float-frames", flags.float_frames,
+                 "FILE.npy: also the frames in [0, 1] before rounding, float32 [F, H, W, 3]");
   add_whole(app, "--seed", flags.seed, 0, "Seed of the noise (default 0)", UINT64_MAX);
   add_whole(app, "--threads", flags.threads, 1, "Threads (default: the performance cores)", 1024);
   add_whole(app, "--warmup", flags.warmup, 0, "Runs before the measured ones (default 0)");

@@ -13,6 +13,7 @@
 #include "runtime/image.h"
 #include "runtime/output_file.h"
 #include "runtime/pipeline.h"
+#include "runtime/unrounded_frames.h"
 #include "runtime/version.h"
 
 namespace mobilevd {
@@ -86,6 +87,7 @@ int run(const Flags& flags) {
   request.fps = flags.fps;
   request.motion_bucket = flags.motion_bucket;
   request.noise_aug = flags.noise_aug;
+  request.unrounded = !flags.float_frames.empty();
   const SamplingSpec sampling = pipeline.sampling(request);
   if (flags.stage.empty()) {
     request.image = read_bytes(flags.image);
@@ -109,6 +111,7 @@ int run(const Flags& flags) {
     });
   }
 
+  if (!flags.float_frames.empty()) write_unrounded(frames, flags.float_frames);
   if (!flags.output.empty()) write_frames(frames, sampling.fps, flags.output);
   write_etdumps(flags, pipeline);
   if (!flags.json.empty()) {
@@ -121,6 +124,7 @@ int run(const Flags& flags) {
     info.repeat = flags.repeat;
     info.verify_ms = pipeline.verify_ms();
     info.output = flags.output;
+    info.float_frames = flags.float_frames;
     write_file(flags.json, result_json(pipeline.bundle(), stats, info));
   }
   return 0;

@@ -4,6 +4,7 @@
 
 #include "mobilevd/kernels/conv2d.h"
 #include "mobilevd/kernels/temporal_conv.h"
+#include "ops/op_counter.h"
 #include "ops/parallel.h"
 #include "ops/scratch.h"
 
@@ -88,12 +89,16 @@ void run_with_scratch(KernelRuntimeContext& context, std::size_t bytes, Fn&& fn)
   }
 }
 
+OpCounter conv2d_3x3_counter("mobilevd::conv2d_3x3");
+OpCounter temporal_conv_counter("mobilevd::temporal_conv");
+
 }  // namespace
 
 Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
                        int64_t out_channels, const std::optional<Tensor>& bias,
                        const std::optional<Tensor>& residual, bool silu, int64_t stride,
                        Tensor& out) {
+  const OpCounter::Call call(conv2d_3x3_counter);
   ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [N, H, W, C_in]");
   ET_KERNEL_CHECK_MSG(context, stride == 1 || stride == 2, InvalidArgument, out,
                       "stride must be 1 or 2");
@@ -118,6 +123,7 @@ Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Ten
 Tensor& temporal_conv_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
                           int64_t out_channels, const std::optional<Tensor>& bias,
                           const std::optional<Tensor>& residual, bool silu, Tensor& out) {
+  const OpCounter::Call call(temporal_conv_counter);
   ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [B, F, S, C_in]");
   const SizesType sizes[4] = {static_cast<SizesType>(x.size(0)), static_cast<SizesType>(x.size(1)),
                               static_cast<SizesType>(x.size(2)),

@@ -3,6 +3,7 @@
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 
 #include "mobilevd/kernels/group_norm_silu.h"
+#include "ops/op_counter.h"
 #include "ops/parallel.h"
 
 namespace mobilevd::ops {
@@ -25,12 +26,15 @@ kernels::Status run(const Tensor& x, const std::optional<Tensor>& weight,
                                   eps, silu, executorch_parallel_for);
 }
 
+OpCounter counter("mobilevd::group_norm_silu");
+
 }  // namespace
 
 Tensor& group_norm_silu_out(KernelRuntimeContext& context, const Tensor& x,
                             const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
                             int64_t num_groups, double eps, bool silu, bool channels_last,
                             Tensor& out) {
+  const OpCounter::Call call(counter);
   const ScalarType type = x.scalar_type();
   ET_KERNEL_CHECK_MSG(
       context, (type == ScalarType::Float || type == ScalarType::Half) && out.scalar_type() == type,

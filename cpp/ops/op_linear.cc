@@ -3,6 +3,7 @@
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 
 #include "mobilevd/kernels/linear.h"
+#include "ops/op_counter.h"
 #include "ops/parallel.h"
 #include "ops/scratch.h"
 
@@ -83,12 +84,15 @@ kernels::Status run(const Tensor& x, const Tensor& weight, const std::optional<T
                          executorch_parallel_for);
 }
 
+OpCounter counter("mobilevd::linear");
+
 }  // namespace
 
 Tensor& linear_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& packed_weight,
                    int64_t out_features, const std::optional<Tensor>& bias,
                    const std::optional<Tensor>& residual,
                    std::optional<std::string_view> activation, Tensor& out) {
+  const OpCounter::Call call(counter);
   Activation chosen;
   ET_KERNEL_CHECK_MSG(context, parse(activation, &chosen), InvalidArgument, out,
                       "linear: activation must be none, silu or geglu");

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "mobilevd/kernels/spatial_attention.h"
+#include "ops/op_counter.h"
 #include "ops/parallel.h"
 #include "ops/scratch.h"
 
@@ -27,11 +28,14 @@ kernels::Status run(const Tensor& q, const Tensor& k, const Tensor& v,
       scale, scratch, lanes, executorch_parallel_for);
 }
 
+OpCounter counter("mobilevd::spatial_attention");
+
 }  // namespace
 
 Tensor& spatial_attention_out(KernelRuntimeContext& context, const Tensor& q, const Tensor& k,
                               const Tensor& v, int64_t num_heads, std::optional<double> scale,
                               Tensor& out) {
+  const OpCounter::Call call(counter);
   const ScalarType type = q.scalar_type();
   ET_KERNEL_CHECK_MSG(context,
                       (type == ScalarType::Float || type == ScalarType::Half) &&

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "mobilevd/kernels/temporal_attention.h"
+#include "ops/op_counter.h"
 #include "ops/parallel.h"
 
 namespace mobilevd::ops {
@@ -29,11 +30,14 @@ bool same_leading_sizes(const Tensor& a, const Tensor& b) {
          a.size(2) == b.size(2);
 }
 
+OpCounter counter("mobilevd::temporal_attention");
+
 }  // namespace
 
 Tensor& temporal_attention_out(KernelRuntimeContext& context, const Tensor& q, const Tensor& k,
                                const Tensor& v, int64_t num_heads, std::optional<double> scale,
                                Tensor& out) {
+  const OpCounter::Call call(counter);
   const ScalarType dtype = q.scalar_type();
   ET_KERNEL_CHECK_MSG(context, dtype == ScalarType::Float || dtype == ScalarType::Half,
                       InvalidArgument, out, "temporal_attention takes float32 or float16");

@@ -6,6 +6,7 @@
 #include <initializer_list>
 
 #include "mobilevd/kernels/temporal_attention_block.h"
+#include "ops/op_counter.h"
 #include "ops/parallel.h"
 #include "ops/scratch.h"
 
@@ -46,6 +47,8 @@ bool scale_fits(const std::optional<Tensor>& scale, const Tensor& weights, bool 
   return scale.has_value() && has_sizes(*scale, ScalarType::Float, {weights.size(0) * 16});
 }
 
+OpCounter counter("mobilevd::temporal_attention_block");
+
 }  // namespace
 
 Tensor& temporal_attention_block_out(
@@ -53,6 +56,7 @@ Tensor& temporal_attention_block_out(
     const Tensor& norm_bias, const Tensor& to_qkv, const std::optional<Tensor>& to_qkv_scale,
     const Tensor& to_out, const std::optional<Tensor>& to_out_scale, const Tensor& out_bias,
     int64_t num_heads, std::optional<double> scale, double eps, Tensor& out) {
+  const OpCounter::Call call(counter);
   ET_KERNEL_CHECK_MSG(context,
                       x.scalar_type() == ScalarType::Float &&
                           out.scalar_type() == ScalarType::Float && x.dim() == 4 &&

@@ -10,6 +10,7 @@ namespace mobilevd {
 struct Frames {
   int64_t count = 0, height = 0, width = 0;
   std::vector<uint8_t> rgb;
+  std::vector<float> unrounded;  ///< the same in [0, 1] before rounding; empty unless asked for
 
   const uint8_t* frame(int64_t index) const { return rgb.data() + index * height * width * 3; }
 };

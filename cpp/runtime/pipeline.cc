@@ -10,6 +10,7 @@
 #include "runtime/image.h"
 #include "runtime/noise.h"
 #include "runtime/threads.h"
+#include "runtime/unrounded_frames.h"
 
 namespace mobilevd {
 namespace {
@@ -147,7 +148,14 @@ void Pipeline::release(const std::string& name) {
 NamedOutputs Pipeline::run(Stage& stage, const std::string& name, const NamedInputs& inputs,
                            RunStats& stats) {
   NamedOutputs outputs = stage.run(inputs);
-  stats.stages[name].runs.add(stage.last_run_ms());
+  StageStats& of_stage = stats.stages[name];
+  of_stage.runs.add(stage.last_run_ms());
+  for (const ops::OpCount& op : stage.last_run_ops()) {
+    OpStats& total = of_stage.ops[op.name];
+    total.isa = op.isa;
+    total.calls += op.calls;
+    total.total_ms += static_cast<double>(op.nanoseconds) / 1e6;
+  }
   return outputs;
 }
 
@@ -161,8 +169,12 @@ Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
   const int evaluations = evaluation_count(spec);
   ProgressMeter meter(progress, 2 + evaluations + static_cast<int>(shapes.frames / chunk));
 
-  const RgbImage picture = decode_image(reinterpret_cast<const uint8_t*>(request.image.data()),
-                                        request.image.size(), request.image_name);
+  RgbImage decoded;
+  if (!request.picture) {
+    decoded = decode_image(reinterpret_cast<const uint8_t*>(request.image.data()),
+                           request.image.size(), request.image_name);
+  }
+  const RgbImage& picture = request.picture ? *request.picture : decoded;
   const Crop crop = centre_crop(picture.width, picture.height, shapes.width, shapes.height);
   if (!programs_checked_) {  // not after minutes in the first stages
     for (const auto& [name, unused] : bundle_.stages) check_program(bundle_, name);
@@ -230,7 +242,9 @@ Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
   for (int64_t first = 0; first < shapes.frames; first += chunk) {
     const float* part = latents.data() + static_cast<std::size_t>(first) * plane;
     const auto outputs = run(decoder, "vae_decoder", {{"latents", part}}, stats);
-    quantize_frames(outputs.at("frames").data(), chunk, first, frames);
+    const float* planes = outputs.at("frames").data();
+    quantize_frames(planes, chunk, first, frames);
+    if (request.unrounded) unrounded_frames(planes, chunk, first, frames);
     meter.advance("vae_decoder");
   }
   release("vae_decoder");

@@ -9,6 +9,7 @@
 
 #include "runtime/bundle.h"
 #include "runtime/frames.h"
+#include "runtime/image.h"
 #include "runtime/stage.h"
 #include "runtime/stats.h"
 
@@ -26,9 +27,11 @@ struct PipelineOptions {
 struct ClipRequest {
   std::string image;                       ///< bytes of a JPEG or PNG
   std::string image_name = "from memory";  ///< for messages
+  std::optional<RgbImage> picture;         ///< decoded already: taken instead of `image`
   uint64_t seed = 0;
   std::optional<int> steps;
   std::optional<double> fps, motion_bucket, noise_aug;
+  bool unrounded = false;  ///< fill Frames::unrounded, too
 };
 
 /// `done` of `total` program runs of the clip are over; `stage` made or makes the next one.

@@ -134,6 +134,7 @@ struct Stage::Loaded {
   std::unique_ptr<Module> module;
   double load_ms = 0.0;
   double run_ms = 0.0;
+  std::vector<ops::OpCount> run_ops;
 };
 
 Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
@@ -170,6 +171,7 @@ Stage::~Stage() = default;
 
 double Stage::load_ms() const { return loaded_->load_ms; }
 double Stage::last_run_ms() const { return loaded_->run_ms; }
+const std::vector<ops::OpCount>& Stage::last_run_ops() const { return loaded_->run_ops; }
 
 NamedOutputs Stage::run(const NamedInputs& inputs) {
   const StageSpec& spec = loaded_->spec;
@@ -193,10 +195,12 @@ NamedOutputs Stage::run(const NamedInputs& inputs) {
     arguments.emplace_back(tensors.back());
   }
 
+  const std::vector<ops::OpCount> before = ops::op_counts();
   const auto start = std::chrono::steady_clock::now();
   const auto result =
       in_backend(spec, "running", [&] { return loaded_->module->forward(arguments); });
   loaded_->run_ms = milliseconds_since(start);
+  loaded_->run_ops = ops::calls_between(before, ops::op_counts());
   if (!result.ok()) {
     throw Error("stage '" + spec.name + "' failed with ExecuTorch error " +
                 std::to_string(static_cast<int>(result.error())) + last_executorch_error());

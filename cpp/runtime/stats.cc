@@ -39,6 +39,21 @@ double rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 Json number_or_null(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
 
+Json samples(const Timings& timings) {
+  Json list = Json::array();
+  for (const double ms : timings.values()) list.push_back(rounded(ms));
+  return list;
+}
+
+Json ops_json(const std::map<std::string, OpStats>& ops) {
+  Json list = Json::array();
+  for (const auto& [name, op] : ops) {
+    list.push_back(
+        {{"name", name}, {"isa", op.isa}, {"calls", op.calls}, {"total_ms", rounded(op.total_ms)}});
+  }
+  return list;
+}
+
 Json stage_json(const StageSpec& spec, const StageStats& stats) {
   return {{"load_ms", rounded(stats.loads.median())},
           {"calls", stats.runs.count()},
@@ -46,7 +61,9 @@ Json stage_json(const StageSpec& spec, const StageStats& stats) {
           {"median_ms", rounded(stats.runs.median())},
           {"p90_ms", rounded(stats.runs.p90())},
           {"total_ms", rounded(stats.runs.total())},
-          {"delegated_share_ops", number_or_null(spec.delegated_share_ops)}};
+          {"runs_ms", samples(stats.runs)},
+          {"delegated_share_ops", number_or_null(spec.delegated_share_ops)},
+          {"ops", ops_json(stats.ops)}};
 }
 
 }  // namespace
@@ -87,6 +104,7 @@ std::string result_json(const Bundle& bundle, const RunStats& stats, const RunIn
       {"peak_rss_mb", rounded(peak_rss_mb())},
       {"temperature_c", number_or_null(cpu_temperature_c())},
       {"output", text_or_null(info.output)},
+      {"float_frames", text_or_null(info.float_frames)},
   };
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -14,6 +14,7 @@ namespace mobilevd {
 class Timings {
  public:
   void add(double ms) { values_.push_back(ms); }
+  const std::vector<double>& values() const { return values_; }
   std::size_t count() const { return values_.size(); }
   double total() const;
   double min() const { return percentile(0.0); }
@@ -25,9 +26,17 @@ class Timings {
   std::vector<double> values_;
 };
 
+/// One of our own ops in the runs of a stage.
+struct OpStats {
+  std::string isa;  ///< of the kernel variant that ran, "neon"
+  uint64_t calls = 0;
+  double total_ms = 0.0;
+};
+
 struct StageStats {
   Timings loads;
   Timings runs;
+  std::map<std::string, OpStats> ops;  ///< by name, "mobilevd::temporal_attention"
 };
 
 /// What one or several runs took. Warm-up runs are not put in.
@@ -44,10 +53,11 @@ struct RunInfo {
   uint64_t seed = 0;
   int steps = 0, threads = 0, warmup = 0, repeat = 1;
   double verify_ms = 0.0;
-  std::string output;
+  std::string output, float_frames;
 };
 
-/// The result JSON, one schema (version 1) for host, emulated and phone runs.
+/// The result JSON, with the samples themselves so that results of several processes can be put
+/// together; one schema (version 1) for host, emulated and phone runs.
 std::string result_json(const Bundle& bundle, const RunStats& stats, const RunInfo& info);
 
 }  // namespace mobilevd

@@ -117,7 +117,12 @@ class State {
   char environment_[224];
 };
 
+thread_local Isa noted = Isa::kScalar;
+
 }  // namespace
+
+void note_isa(Isa isa) { noted = isa; }
+Isa last_isa() { return noted; }
 
 const char* isa_name(Isa isa) {
   for (const KnownIsa& known : kKnown) {

@@ -48,6 +48,25 @@ TEST(Dispatch, EveryAvailableIsaCanBeForced) {
   EXPECT_TRUE(set_isa(isa_name(before)).ok());
 }
 
+/// temporal_attention has no variant for int8 instructions: a forced one is not what it runs on.
+TEST(Dispatch, LastIsaIsThatOfTheVariantThatRan) {
+  const Isa before = isa();
+  const float x[8] = {};
+  float out[8] = {};
+  const TemporalAttentionShape shape{1, 1, 1, 1, 8, 8};
+  std::size_t count = 0;
+  const Isa* isas = available_isas(&count);
+  for (std::size_t i = 0; i < count; ++i) {
+    ASSERT_TRUE(set_isa(isa_name(isas[i])).ok());
+    ASSERT_TRUE(temporal_attention(x, x, x, out, shape, 1.0f).ok());
+    Isa expected = isas[i];
+    if (expected == Isa::kAvx512Vnni) expected = Isa::kAvx512;
+    if (expected > Isa::kNeon) expected = Isa::kNeon;
+    EXPECT_STREQ(isa_name(last_isa()), isa_name(expected)) << isa_name(isas[i]);
+  }
+  EXPECT_TRUE(set_isa(isa_name(before)).ok());
+}
+
 TEST(Dispatch, UnknownNameListsWhatThereIsAndChangesNothing) {
   const Isa before = isa();
   for (const char* name : {"mmx", "", "AVX2", static_cast<const char*>(nullptr)}) {

@@ -40,6 +40,9 @@
 
 namespace mobilevd::kernels {
 
+/// What last_isa() says from now on, in this thread.
+void note_isa(Isa isa);
+
 /// A kernel's variants, null where it has none. `scalar` is always there.
 template <typename Variant>
 struct Variants {
@@ -58,6 +61,7 @@ struct Variants {
                                      neon,   neon_dotprod, neon_i8mm};
     int i = static_cast<int>(isa());
     while (by_isa[i] == nullptr) --i;
+    note_isa(static_cast<Isa>(i));
     return *by_isa[i];
   }
 };

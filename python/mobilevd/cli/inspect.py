@@ -161,7 +161,7 @@ def _print_parity(name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _row(name: str, stage: dict[str, Any]) -> list[str]:
-    from ..export.page.units import count, share, size
+    from ..page.units import count, share, size
 
     weights = stage.get("weights_by_dtype", {})
     flops = stage["delegated_flops"] + stage["cpu_flops"] if "cpu_flops" in stage else None

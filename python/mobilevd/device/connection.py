@@ -227,8 +227,9 @@ class Device:
             )
 
     def _transfer_failed(self, done: Finished, what: str) -> DeviceError:
-        # adb 29 says it on either stream.
-        if _GONE.search((done.stderr + done.stdout).decode("latin-1")):
+        # adb 29 says it on either stream, and nothing at all where a pull is cut off.
+        said = (done.stderr + done.stdout).strip()
+        if not said or _GONE.search(said.decode("latin-1")):
             return self._lost(done, what)
         return self._failed(done, what)
 

@@ -13,6 +13,7 @@ class Faults:
     disconnect_after: int | None = None  # bytes
     full_after: int | None = None  # bytes; from then on the storage is full, until emptied
     damage_after: int | None = None  # that byte arrives as another
+    disconnect_sent: int | None = None  # bytes of a file sent to the client
     disconnect: str | None = None  # the link ends in the middle of this command
     hang: str | None = None  # this command never answers
     kill: str | None = None  # this command's processes get SIGKILL
@@ -34,10 +35,10 @@ class Faults:
         setattr(self, name, None)
         return True
 
-    def reaches(self, name: str) -> bool:
-        """Whether the fault ``name`` befalls what was just received; it is spent then."""
+    def reaches(self, name: str, count: int) -> bool:
+        """Whether the fault ``name`` befalls a file after ``count`` bytes; it is spent then."""
         limit = getattr(self, name)
-        if limit is None or self.received < limit:
+        if limit is None or count < limit:
             return False
         setattr(self, name, None)
         return True

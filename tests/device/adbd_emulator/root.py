@@ -20,7 +20,7 @@ from pathlib import Path
 _TOOLS = (
     "cat chmod chown cp cut date df dirname du echo env find getconf grep head id kill ln ls mkdir "
     "mktemp mv nproc od printf ps pwd readlink realpath rm rmdir sed seq sha256sum sleep sort stat "
-    "strings sync tail taskset tee timeout touch true truncate uname uptime wc which xargs yes"
+    "strings sync tail tar taskset tee timeout touch true truncate uname uptime wc which xargs yes"
 )
 
 _NSENTER = shutil.which("nsenter") or "/usr/bin/nsenter"

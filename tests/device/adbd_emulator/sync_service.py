@@ -89,13 +89,13 @@ class SyncService:
 
     def _store(self, file: int, data: bytes) -> None:
         self._faults.received += len(data)
-        if self._faults.reaches("full_after"):
+        if self._faults.reaches("full_after", self._faults.received):
             self._root.fill()
-        if self._faults.reaches("damage_after"):
+        if self._faults.reaches("damage_after", self._faults.received):
             data = data[:-1] + bytes([data[-1] ^ 0xFF])
         while data:
             data = data[os.write(file, data) :]
-        if self._faults.reaches("disconnect_after"):
+        if self._faults.reaches("disconnect_after", self._faults.received):
             self._drop()
             raise EOFError("the cable was pulled")
 
@@ -106,6 +106,9 @@ class SyncService:
             with self._root.inside(path).open("rb") as file:
                 while data := file.read(CHUNK):
                     await self._stream.write(struct.pack("<4sI", b"DATA", len(data)) + data)
+                    if self._faults.reaches("disconnect_sent", file.tell()):
+                        self._drop()
+                        raise EOFError("the cable was pulled")
         except OSError as problem:
             if isinstance(problem, ConnectionError):
                 raise
