@@ -33,6 +33,7 @@ rm -rf "$output"
 mkdir -p "$output" || full "$output"
 cp "$here"/frames/* "$output" || full "$output"
 sed "s/100.0/$ms/" "$here/result.json" > "$json"
+[ -s "$json" ] || full "$json"
 [ ! -f {RESULT} ] || cp {RESULT} "$json"
 """
 
