@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from adbd_emulator import EmulatedDevice, Emulator, Faults
+from adbd_emulator import EmulatedDevice, Emulator
 from mobilevd.cli import main
 from mobilevd.device import Device, DeviceFolder
 from PIL import Image
@@ -43,7 +43,7 @@ def the_phone(emulator: Emulator) -> EmulatedDevice:
 def phone(emulator: Emulator, the_phone: EmulatedDevice) -> Iterator[EmulatedDevice]:
     """An emulated device without faults and without our folder."""
     yield the_phone
-    the_phone.faults.__dict__.update(Faults().__dict__)
+    the_phone.faults.begin()
     the_phone.root.empty()
     emulator.attach(the_phone)
     emulator.adb("-s", the_phone.serial, "shell", "rm -rf /data/local/tmp/*")

@@ -3,12 +3,12 @@ result like the real one's in milliseconds."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from packages import describe
 from PIL import Image
 
 FRAMES, HEIGHT, WIDTH = 3, 16, 24
@@ -87,28 +87,7 @@ def write_package(folder: Path, abi: str = "arm64-v8a") -> Path:
     (folder / "result.json").write_text(json.dumps(result()))
     (folder / "bundle").mkdir()
     (folder / "bundle/bundle.json").write_text(json.dumps(_bundle()))
-    files = {
-        path.relative_to(folder).as_posix(): {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "bytes": path.stat().st_size,
-            "executable": path.name == "mobilevd_runner",
-        }
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    description = {
-        "schema": 1,
-        "version": "0.1.0",
-        "executorch": "1.5.1",
-        "abi": abi,
-        "os": "android",
-        "page_size": 16384,
-        "runner": "mobilevd_runner",
-        "bundle": "bundle",
-        "files": files,
-    }
-    (folder / "package.json").write_text(json.dumps(description))
-    return folder
+    return describe(folder, "mobilevd_runner", abi=abi)
 
 
 def _bundle() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,6 @@ from .errors import (
 
 SLOWEST_LINK = 1e6  # bytes per second that a transfer is given time for
 KILLED = 137  # 128 + SIGKILL
-LOST = 255  # adb's own exit code when the link ends before the command's does
 
 _STATES = {
     "unauthorized": "is not authorised: unlock it and accept this computer's key",
@@ -39,14 +39,11 @@ _STATES = {
     "recovery": "is in recovery: start Android (adb reboot)",
     "sideload": "is in sideload: start Android (adb reboot)",
 }
-# What adb itself says, as opposed to the program it ran.
+# What adb says of a transfer when the link is the reason; "remote …" would be the device's answer.
 _GONE = re.compile(
-    r"^(?:adb: )?(?:error: )?.*("
-    r"device '.*' not found|device offline|device still (?:connecting|authorizing)|closed"
-    r"|no devices/emulators found|connect failed|couldn't read from device|Connection reset"
-    r"|protocol fault|[Bb]roken pipe|no response|unexpected EOF|read failed|write failed"
-    r"|failed to (?:read|write)|EOF)",
-    re.MULTILINE,
+    r"device '.*' not found|device offline|device unauthorized|device still|error: closed"
+    r"|no devices|connect failed|couldn't read from device|Connection reset|protocol fault"
+    r"|[Bb]roken pipe|no response|EOF|failed to (?:read|write)"
 )
 
 
@@ -95,24 +92,52 @@ class Device:
         command said so). Without, it is returned; but a lost link, a killed program (137) and a
         timeout always raise.
         """
-        words = [*arguments] if cwd is None else [cwd, *arguments]
-        if not arguments or any("\0" in word for word in words):
+        return self._run([arguments], timeout, stdin, check, cwd)
+
+    def shell_all(self, commands: Sequence[Sequence[str]], timeout: float = TIMEOUT) -> Finished:
+        """Several programs by one trip, one after another; the first that fails raises."""
+        return self._run(commands, timeout, None, True, None)
+
+    def append(self, part: str, whole: str, timeout: float = TIMEOUT) -> None:
+        """Moves the bytes of one file on the device to the end of another."""
+        line = f"cat {shlex.quote(part)} >> {shlex.quote(whole)} && rm -f {shlex.quote(part)}"
+        self._finish(line, f"append to {whole}", timeout, None, True)
+
+    def _run(
+        self,
+        commands: Sequence[Sequence[str]],
+        timeout: float,
+        stdin: bytes | None,
+        check: bool,
+        cwd: str | None,
+    ) -> Finished:
+        words = [word for arguments in commands for word in arguments] + [cwd or ""]
+        if not all(commands) or any("\0" in word for word in words):
             raise UsageError("a command for the device has at least one word, and no NUL in any")
-        line = shlex.join(arguments)
-        if cwd is not None:
-            line = f"cd {shlex.quote(cwd)} && exec {line}"
-        done = self.adb("shell", line, timeout=timeout, stdin=stdin)
+        first = [f"cd {shlex.quote(cwd)}"] if cwd is not None else []
+        line = " && ".join(first + [shlex.join(arguments) for arguments in commands])
+        return self._finish(line, shown(commands[0]), timeout, stdin, check)
+
+    def _finish(
+        self, line: str, what: str, timeout: float, stdin: bytes | None, check: bool
+    ) -> Finished:
+        # adb ends with 0 when the link is lost in the middle. Only a last line that the device's
+        # shell wrote tells that all was done, and all of the output came.
+        mark = secrets.token_hex(8)
+        done = self.adb("shell", f"{line}; echo {mark}$?", timeout=timeout, stdin=stdin)
+        output, found, told = done.stdout.rpartition(mark.encode())
+        finished = bool(found) and told.strip().isdigit()
+        if finished:
+            done = Finished(int(told), output, done.stderr)
         if done.code == KILLED:
             raise KilledError(
-                f"{self.serial}: {arguments[0]} was killed (exit code 137), probably for want of "
-                "memory: close apps or use a smaller bundle"
+                f"{self.serial}: {what} was killed (exit code 137), probably for want of memory: "
+                "close apps or use a smaller bundle"
             )
-        # adb's own failure is its only line; a program may say "closed" among others.
-        alone = done.code == 1 and not done.stdout and _GONE.match(done.stderr.decode("latin-1"))
-        if done.code == LOST or alone:
-            raise self._lost(done, shown(arguments))
+        if not finished:
+            raise self._unfinished(done, what)
         if check and done.code:
-            raise self._failed(done, shown(arguments))
+            raise self._failed(done, what)
         return done
 
     def sha256(self, remote: str, timeout: float | None = None) -> str:
@@ -138,16 +163,28 @@ class Device:
 
         Returns the sha256. ``remote``'s folder exists; nothing of it is seen on any error.
         """
-        timeout = _transfer_time(local.stat().st_size)
         expected = file_sha256(local)
         temporary = _temporary(remote)
-        done = self.adb("push", str(local.absolute()), temporary, timeout=timeout)
-        if done.code:
-            raise self._transfer_failed(done, f"push of {local.name!r}")
-        self._same(expected, temporary, timeout, f"{local.name!r} arrived")
-        self.shell(["chmod", "755" if executable else "644", temporary])
-        self.shell(["mv", "-f", temporary, remote])
+        self._push([local], temporary)
+        size = local.stat().st_size
+        self._same(expected, temporary, transfer_time(size), f"{local.name!r} arrived")
+        mode = "755" if executable else "644"
+        self.shell_all([["chmod", mode, temporary], ["mv", "-f", temporary, remote]])
         return expected
+
+    def push_into(self, files: Sequence[Path], folder: str) -> None:
+        """Several files into a folder on the device, under their names here; nothing is verified
+        and a lost link leaves a part of one, so ``folder`` is one that nobody reads."""
+        self._push(files, folder + "/")
+
+    def _push(self, files: Sequence[Path], remote: str) -> None:
+        timeout = transfer_time(sum(file.stat().st_size for file in files))
+        done = self.adb("push", *(str(file.absolute()) for file in files), remote, timeout=timeout)
+        if done.code:
+            what = (
+                f"push of {files[0].name!r}" if len(files) == 1 else f"push of {len(files)} files"
+            )
+            raise self._transfer_failed(done, what)
 
     def push_bytes(self, data: bytes, remote: str) -> str:
         """:meth:`push_file` of bytes."""
@@ -164,7 +201,7 @@ class Device:
         size = self.shell(["stat", "-c", "%s", remote]).text.strip()
         if not size.isdigit():
             raise DamagedError(f"{self.serial}: stat answered {shown([size])!r}: try again")
-        timeout = _transfer_time(int(size))
+        timeout = transfer_time(int(size))
         with whole_file(local.absolute()) as temporary:
             done = self.adb("pull", remote, str(temporary), timeout=timeout)
             if done.code:
@@ -190,10 +227,20 @@ class Device:
             )
 
     def _transfer_failed(self, done: Finished, what: str) -> DeviceError:
-        said = done.stderr.strip()
-        if not said or _GONE.search(said.decode("latin-1")):  # a pull that is cut off says nothing
+        # adb 29 says it on either stream, and nothing at all where a pull is cut off.
+        said = (done.stderr + done.stdout).strip()
+        if not said or _GONE.search(said.decode("latin-1")):
             return self._lost(done, what)
         return self._failed(done, what)
+
+    def _unfinished(self, done: Finished, what: str) -> DeviceError:
+        """The answer lacks its end: the link was lost, or what came is noise."""
+        if done.stdout and not done.code and self.state() == "device":
+            return DamagedError(
+                f"{self.serial}: the answer to {what} is cut off or garbled: try again; if it "
+                "stays so, use another cable or port"
+            )
+        return self._lost(done, what)
 
     def _failed(self, done: Finished, what: str) -> DeviceError:
         if b"No space left on device" in done.stderr + done.stdout:
@@ -238,7 +285,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _transfer_time(size: int) -> float:
+def transfer_time(size: int) -> float:
+    """Seconds that so many bytes are given before a link counts as hung."""
     return TIMEOUT + size / SLOWEST_LINK
 
 

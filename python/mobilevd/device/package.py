@@ -70,8 +70,9 @@ def read_package(folder: Path) -> Package:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): make the package again") from None
     for name, source in files.items():
-        inside = source.local.resolve().is_relative_to(folder.resolve())
-        if not inside or not source.local.is_file():
+        if not source.local.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path}: {name!r} leads outside: make the package again")
+        if not source.local.is_file():
             raise ValueError(f"{folder} lacks {name!r}: make the package again")
         if source.local.stat().st_size != source.bytes or (
             file_sha256(source.local) != source.sha256

@@ -1,28 +1,26 @@
 """Files to the device, only what changed, so that a cut-off push goes on where it stopped.
 
-Each tree ``NAME`` in our folder has a ``NAME.manifest.json`` beside it: what was verified there
-(sha256, size, time of change) and whether all of it was. A file gets its name only once its sha256
-was right on the device, hence what is there is whole, whatever happened; a tree is complete only
-when its manifest says so.
+A file gets its name only once its sha256 was right on the device, hence what is there is whole,
+whatever happened. Each tree ``NAME`` in our folder has a ``NAME.manifest.json`` beside it while it
+is complete: sha256, size and time of change of all that was verified.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .adb import TIMEOUT
-from .connection import SLOWEST_LINK
+from .connection import transfer_time
 from .errors import DamagedError, DeviceError, StorageFullError
 from .folder import DeviceFolder
+from .incoming import Incoming, batches
 from .package import Package, Source, check_abi, folder_files, source_of
 
 _SCHEMA = 1
-_AT_ONCE = 64  # files per command: a command line has its limit
 _SPARE = 16 << 20  # bytes left free on the device
 Report = Callable[[int, int, str], None]  # bytes done, bytes in all, what
 
@@ -88,54 +86,60 @@ def push_tree(
     folder.make(tree)
     there = _listing(folder, tree)
     manifest = read_manifest(folder, tree)
-    good = _good(folder, tree, files, there, {} if verify else manifest.get("files", {}))
+    good = _good(folder, tree, files, there, {} if verify else manifest or {})
     result = Pushed(device.serial, root, kept=sorted(good))
-    wanted = [name for name in files if name not in good]
+    wanted = {name: source for name, source in files.items() if name not in good}
     stale = sorted(name for name in there if name not in files)
-    if wanted or stale or not manifest.get("complete"):
-        _check_room(folder, sum(files[name].bytes for name in wanted))
-        _write_manifest(folder, tree, {}, complete=False)
-        _remove(folder, tree, stale, files)
+    if wanted or stale or manifest is None or manifest.keys() != files.keys():
+        total = sum(source.bytes for source in wanted.values())
+        device.shell(["rm", "-f", _manifest(folder, tree)])
+        _remove(folder, tree, stale)
         result.removed = stale
-        parents = {str(PurePosixPath(name).parent) for name in wanted} - {"."}
-        for some in _some(sorted(parents)):
-            device.shell(["mkdir", "-p", *(folder.at(f"{tree}/{name}") for name in some)])
-        total = sum(files[name].bytes for name in wanted)
-        for name in wanted:
-            if report:
-                report(result.bytes_sent, total, name)
-            source = files[name]
-            digest = device.push_file(source.local, f"{root}/{name}", source.executable)
-            if digest != source.sha256:
-                raise ValueError(f"{source.local} changed while it was pushed: push again")
-            result.sent.append(name)
-            result.bytes_sent += source.bytes
+        if wanted:
+            _send(folder, tree, wanted, lambda done: report(done, total, tree) if report else None)
+        result.sent, result.bytes_sent = sorted(wanted), total
         there = _listing(folder, tree)
-        entries = {
-            name: {"sha256": source.sha256, "stat": there.get(name)}
-            for name, source in files.items()
-        }
-        _write_manifest(folder, tree, entries, complete=True)
-        if report:
-            report(total, total, "done")
+        _write_manifest(folder, tree, files, there)
     result.seconds = time.monotonic() - start
     return result
 
 
-def read_manifest(folder: DeviceFolder, tree: str) -> dict[str, Any]:
-    """Empty if there is none or it makes no sense: then every file is hashed on the device."""
+def _send(
+    folder: DeviceFolder, tree: str, files: Mapping[str, Source], report: Callable[[int], None]
+) -> None:
+    parents = sorted({str(PurePosixPath(f"{tree}/{name}").parent) for name in files})
+    for some in batches(parents, len):
+        folder.device.shell(["mkdir", "-p", *(folder.at(name) for name in some)])
+    paths = {folder.at(f"{tree}/{name}"): source for name, source in files.items()}
+    incoming = Incoming(folder.device, folder.at("incoming"), paths)
+    total = sum(source.bytes for source in files.values())
+    _check_room(folder, total - sum(incoming.held.values()))
+    sent = 0
+
+    def arrived(count: int) -> None:
+        nonlocal sent
+        sent += count
+        report(sent)
+
+    incoming.deliver(arrived)
+
+
+def read_manifest(folder: DeviceFolder, tree: str) -> dict[str, Any] | None:
+    """What a complete tree holds: path -> sha256, stat. None if it is not complete, or the file
+    makes no sense: then everything is hashed on the device."""
     done = folder.device.shell(["cat", _manifest(folder, tree)], check=False)
     try:
         found = json.loads(done.stdout) if done.code == 0 else {}
-        return found if found["schema"] == _SCHEMA and isinstance(found["files"], dict) else {}
+        whole = found["schema"] == _SCHEMA and isinstance(found["files"], dict)
+        return found["files"] if whole else None
     except (ValueError, KeyError, TypeError):
-        return {}
+        return None
 
 
 def require_complete(folder: DeviceFolder, tree: str) -> dict[str, Any]:
     """The manifest of a tree that was pushed in full; DeviceError if it was not."""
     manifest = read_manifest(folder, tree)
-    if not manifest.get("complete"):
+    if manifest is None:
         raise DeviceError(
             f"{folder.device.serial}: {folder.at(tree)} is not complete: mobilevd device push"
         )
@@ -147,9 +151,10 @@ def _manifest(folder: DeviceFolder, tree: str) -> str:
 
 
 def _write_manifest(
-    folder: DeviceFolder, tree: str, entries: Mapping[str, Any], complete: bool
+    folder: DeviceFolder, tree: str, files: Mapping[str, Source], there: Mapping[str, str]
 ) -> None:
-    text = json.dumps({"schema": _SCHEMA, "complete": complete, "files": entries})
+    entries = {n: {"sha256": source.sha256, "stat": there.get(n)} for n, source in files.items()}
+    text = json.dumps({"schema": _SCHEMA, "files": entries})
     folder.device.push_bytes(text.encode(), _manifest(folder, tree))
 
 
@@ -162,7 +167,7 @@ def _listing(folder: DeviceFolder, tree: str) -> dict[str, str]:
     if not all(path.startswith(root + "/") for path in paths):
         raise DamagedError(f"{device.serial}: find answered nonsense: try again")
     listing = {}
-    for some in _some(paths):
+    for some in batches(paths, len):
         lines = device.shell(["stat", "-c", "%s %Y", *some]).text.split("\n")
         if len(lines) != len(some) + 1:
             raise DamagedError(f"{device.serial}: stat answered nonsense: try again")
@@ -187,19 +192,17 @@ def _good(
             good.add(name)
         else:
             doubtful.append(name)
-    for some in _some(doubtful):
-        seconds = TIMEOUT + sum(files[name].bytes for name in some) / SLOWEST_LINK
+    for some in batches(doubtful, lambda name: files[name].bytes):
+        seconds = transfer_time(sum(files[name].bytes for name in some))
         paths = [folder.at(f"{tree}/{name}") for name in some]
         digests = folder.device.sha256_of_all(paths, seconds)
         good.update(n for n, d in zip(some, digests, strict=True) if d == files[n].sha256)
     return good
 
 
-def _remove(
-    folder: DeviceFolder, tree: str, stale: Sequence[str], files: Mapping[str, Source]
-) -> None:
+def _remove(folder: DeviceFolder, tree: str, stale: list[str]) -> None:
     root = folder.at(tree)
-    for some in _some(stale):
+    for some in batches(stale, len):
         folder.device.shell(["rm", "-f", *(f"{root}/{name}" for name in some)])
     if stale:  # folders that this left empty; rmdir refuses the others
         ends = ["-mindepth", "1", "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
@@ -207,7 +210,7 @@ def _remove(
 
 
 def _check_room(folder: DeviceFolder, needed: int) -> None:
-    """Before anything is sent: a full disk helps nobody on the phone either."""
+    """Before anything is sent: a full phone helps nobody."""
     lines = folder.device.shell(["df", "-k", folder.path]).text.splitlines()
     words = lines[-1].split() if lines else []
     if len(words) < 4 or not words[3].isdigit():
@@ -218,7 +221,3 @@ def _check_room(folder: DeviceFolder, needed: int) -> None:
             f"{folder.device.serial} has {free / 1e6:.0f} MB free, the push needs "
             f"{needed / 1e6:.0f} MB: free space on it, or mobilevd device clean"
         )
-
-
-def _some(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[i : i + _AT_ONCE] for i in range(0, len(names), _AT_ONCE)]

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,14 @@ class Emulator:
         """Makes the adb server connect, again if need be, as it does by itself with USB."""
         self.adb("disconnect", device.serial)
         self.adb("connect", device.serial)
+
+    def wait_for(self, device: EmulatedDevice, seconds: float = 20.0) -> None:
+        """Until the adb server has the device again; a nudge spares its waiting."""
+        end = time.monotonic() + seconds
+        while f"{device.serial}\tdevice" not in self.adb("devices"):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{device.serial} did not come back")
+            self.attach(device)
 
     def detach(self, device: EmulatedDevice) -> None:
         self.adb("disconnect", device.serial)

@@ -65,7 +65,6 @@ class SyncService:
                 file = target.open("xb", buffering=0)
             except OSError as problem:
                 error = f"couldn't create file: {problem.strerror}"
-        count = 0
         try:
             while True:
                 kind, size = struct.unpack("<4sI", await self._stream.read_exactly(8))
@@ -74,11 +73,10 @@ class SyncService:
                 data = await self._stream.read_exactly(size)
                 if file and not error:
                     try:
-                        self._store(file.fileno(), data, count)
+                        self._store(file.fileno(), data)
                     except OSError as problem:
                         error = os.strerror(problem.errno or 0)
                         target.unlink()
-                count += size
         finally:
             if file:
                 file.close()
@@ -89,15 +87,15 @@ class SyncService:
         os.utime(target, (size, size))
         await self._stream.write(struct.pack("<4sI", b"OKAY", 0))
 
-    def _store(self, file: int, data: bytes, before: int) -> None:
-        after = before + len(data)
-        if self._faults.reaches("full_after", after):
+    def _store(self, file: int, data: bytes) -> None:
+        self._faults.received += len(data)
+        if self._faults.reaches("full_after", self._faults.received):
             self._root.fill()
-        if self._faults.reaches("damage_after", after):
+        if self._faults.reaches("damage_after", self._faults.received):
             data = data[:-1] + bytes([data[-1] ^ 0xFF])
         while data:
             data = data[os.write(file, data) :]
-        if self._faults.reaches("disconnect_after", after):
+        if self._faults.reaches("disconnect_after", self._faults.received):
             self._drop()
             raise EOFError("the cable was pulled")
 
