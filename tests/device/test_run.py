@@ -68,8 +68,8 @@ def attached_again(emulator, phone):
 
 
 TROUBLE = {
-    "killed": ({"kill": "mobilevd_runner --bundle"}, 3, "was killed (exit code 137), probably for"),
-    "hung": ({"hang": "mobilevd_runner --bundle"}, 3, "did not answer within 2 s"),
+    "killed": ({"kill": "mobilevd_runner --bundle"}, 3, "the runner was killed (exit code 137)"),
+    "hung": ({"hang": "mobilevd_runner --bundle"}, 3, "the runner did not end within 2 s"),
     "unplugged while it runs": ({"disconnect": "mobilevd_runner --bundle"}, 3, "went away during"),
     "unplugged while pulling": ({"disconnect_sent": 1}, 3, "went away during pull of"),
     "garbled result": (

@@ -19,6 +19,8 @@ from .errors import (
     CommandFailedError,
     DamagedError,
     DeviceError,
+    DeviceTimeoutError,
+    KilledError,
     NotReadyError,
     StorageFullError,
 )
@@ -119,7 +121,18 @@ def start_runner(
     if cores is not None:
         command = ["taskset", mask(cores), *command]
     device = installed.device
-    done = device.shell(command, timeout, check=False)
+    try:
+        done = device.shell(command, timeout, check=False)
+    except KilledError:  # in terms of what the user started, not of our command line
+        raise KilledError(
+            f"{device.serial}: the runner was killed (exit code 137), probably for want of memory: "
+            "close apps, use a smaller bundle or precision"
+        ) from None
+    except DeviceTimeoutError:
+        raise DeviceTimeoutError(
+            f"{device.serial}: the runner did not end within {timeout:g} s: give it longer by "
+            "--timeout, or see whether the device hangs"
+        ) from None
     if done.code:
         raise _failure(device, done)
     text = device.read(result)
