@@ -149,7 +149,7 @@ def test_after_a_fault_nothing_half_is_taken_for_whole(emulator, phone, folder, 
     assert "\n" not in str(raised.value)
     assert phone.serial in str(raised.value)
     phone.root.empty()
-    emulator.wait_for(phone)
+    emulator.attach(phone)
     no_half_files(folder, package)
     push_package(folder, package)
     whole(folder, package)
@@ -177,7 +177,7 @@ def test_a_cut_off_push_goes_on_after_the_last_batch(
     phone.faults.begin(disconnect_after=1_000_000)
     with pytest.raises(DisconnectedError):
         push_package(folder, package)
-    emulator.wait_for(phone)
+    emulator.attach(phone)
     phone.faults.begin()
     result = push_package(folder, package)
     assert {"bin/run", "lib/0", "lib/1"} <= set(result.kept)
@@ -192,7 +192,7 @@ def test_a_large_file_goes_on_after_its_last_part(monkeypatch, emulator, phone, 
     phone.faults.begin(disconnect_after=1_800_000)
     with pytest.raises(DisconnectedError):
         push_package(folder, package)
-    emulator.wait_for(phone)
+    emulator.attach(phone)
     phone.faults.begin()
     seen = []
     result = push_package(folder, package, lambda done, total, what: seen.append((done, total)))

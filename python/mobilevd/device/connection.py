@@ -227,11 +227,13 @@ class Device:
             )
 
     def _transfer_failed(self, done: Finished, what: str) -> DeviceError:
-        # adb 29 says it on either stream, and nothing at all where a pull is cut off.
-        said = (done.stderr + done.stdout).strip()
-        if not said or _GONE.search(said.decode("latin-1")):
-            return self._lost(done, what)
-        return self._failed(done, what)
+        # adb 29 says it on either stream, between lines of progress; and says nothing where a pull
+        # is cut off.
+        errors = re.findall(r"(?m)^(?:adb: )?error: .*", done.text + done.stderr.decode("latin-1"))
+        said = Finished(done.code, b"", "\n".join(errors).encode())
+        if not errors or _GONE.search(errors[-1]):
+            return self._lost(said, what)
+        return self._failed(said, what)
 
     def _unfinished(self, done: Finished, what: str) -> DeviceError:
         """The answer lacks its end: the link was lost, or what came is noise."""

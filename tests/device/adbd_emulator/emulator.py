@@ -136,18 +136,17 @@ class Emulator:
         self.attach(device)
         return device
 
-    def attach(self, device: EmulatedDevice) -> None:
-        """Makes the adb server connect, again if need be, as it does by itself with USB."""
-        self.adb("disconnect", device.serial)
-        self.adb("connect", device.serial)
-
-    def wait_for(self, device: EmulatedDevice, seconds: float = 20.0) -> None:
-        """Until the adb server has the device again; a nudge spares its waiting."""
+    def attach(self, device: EmulatedDevice, seconds: float = 20.0) -> None:
+        """Until the adb server has the device, again if need be, as it does by itself with USB."""
+        state = "device" if device.authorised else "unauthorized"
         end = time.monotonic() + seconds
-        while f"{device.serial}\tdevice" not in self.adb("devices"):
+        while True:
+            self.adb("disconnect", device.serial)
+            self.adb("connect", device.serial)
+            if f"{device.serial}\t{state}" in self.adb("devices"):
+                return
             if time.monotonic() > end:
                 raise TimeoutError(f"{device.serial} did not come back")
-            self.attach(device)
 
     def detach(self, device: EmulatedDevice) -> None:
         self.adb("disconnect", device.serial)
