@@ -21,7 +21,7 @@ def bench_of(model, emulated=False):
         Repeat({**result(), "total_ms": 100.0 + 10 * i}, 60.0 * i, 5.0 * i, 38.0, 40.0 + i)
         for i in range(3)
     ]
-    verdict = {
+    bar = {
         "kind": "bar",
         "name": "total_ms",
         "value": 110,
