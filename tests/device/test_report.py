@@ -64,7 +64,7 @@ def test_three_files_side_by_side(runs, tmp_path):
     assert rows[0]["total_ms"] == 110
     assert rows[0]["stages_median_ms"]["unet"] == 30
     text = found["report.md"]
-    assert "| unet | 30.0 | 30.0 | 30.0 | 30.0 | 30.0 | 30.0 |" in text
+    assert "| unet | 30.0 (30.0) | 30.0 (30.0) | 30.0 (30.0) |" in text
     assert "Emu \\| 8" in text  # a name does not break the table
     assert "mobilevd::temporal_attention | neon | 12 | 10.5 |" in text
     for line in (line for line in text.splitlines() if line.startswith("| Pixel 9 | phone")):
@@ -72,7 +72,7 @@ def test_three_files_side_by_side(runs, tmp_path):
     page = found["report.html"]
     for heading in ("Runs", "Stages", "Bars and baselines", "Our kernels", "Profile of Pixel 9"):
         assert f"<h2>{heading}</h2>" in page
-    assert "Not measured on a phone: Emu | 8, stand-in." in page
+    assert "no figure of a phone's speed: Emu | 8, stand-in." in page
     assert "op 7" in page
     assert "op 8" not in page  # only the longest
     assert page.count('<tr class="bad">') == 2
@@ -85,7 +85,7 @@ def test_the_page_needs_nothing_else(runs, tmp_path):
     assert not re.search(r'https?:|<script|<link|@import|\bsrc="(?!data:image)', outside)
     assert page.count("data:image/webp;base64,") == 1  # one run has its clip
     assert "First: the picture." in page
-    assert page.count("<svg") == 3  # stages, and the repeats of two benches
+    assert page.count("<svg") == 4  # stages on phones and not, and the repeats of two benches
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
     assert "prefers-color-scheme: dark" in page
