@@ -63,4 +63,3 @@ def read_elf(path: Path) -> ElfFile:
     if not alignments:
         raise NotElfError(f"{path} has nothing to load")
     return ElfFile(machine, interpreter, tuple(needed), tuple(run_paths), min(alignments))
-

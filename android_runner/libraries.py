@@ -55,6 +55,6 @@ def _find(name: str, by: Path, folders: Sequence[Path], machine: str) -> tuple[P
         if elf.machine == machine:
             return path, elf
     raise MissingLibraryError(
-        f"{name}, which {by.name} needs, is in none of {', '.join(map(str, folders)) or 'no folder'} "
+        f"{name}, which {by.name} needs, is not in {', '.join(map(str, folders))} "
         "(for this processor); name its folder: --search FOLDER"
     )

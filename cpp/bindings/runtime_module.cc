@@ -57,9 +57,9 @@ mobilevd::ProgressCallback progress_callback(const py::object& callback) {
 
 using Pipeline = mobilevd::SharedPipeline;
 
-/// The turn of the calling thread, which must not hold the GIL. Ctrl-C ends the wait. A thread waits
-/// without the GIL and takes it (for a callback) while it has its turn: the order is always turn,
-/// then GIL, and nobody waits in a circle.
+/// The turn of the calling thread, which must not hold the GIL. Ctrl-C ends the wait. A thread
+/// waits without the GIL and takes it (for a callback) while it has its turn: the order is always
+/// turn, then GIL, and nobody waits in a circle.
 std::unique_lock<std::recursive_timed_mutex> wait_for_turn() {
   std::unique_lock<std::recursive_timed_mutex> lock(mobilevd::clip_turn(), std::defer_lock);
   while (!lock.try_lock_for(std::chrono::milliseconds(100))) {

@@ -20,8 +20,8 @@ class SharedPipeline {
 
   const Pipeline& native() const { return native_; }
 
-  /// Pipeline::generate() in the turn that `turn` holds. Throws Error (usage) in a progress callback
-  /// of this same pipeline.
+  /// Pipeline::generate() in the turn that `turn` holds. Throws Error (usage) in a progress
+  /// callback of this same pipeline.
   Frames generate(const std::unique_lock<std::recursive_timed_mutex>& turn,
                   const ClipRequest& request, RunStats& stats, const ProgressCallback& progress);
 

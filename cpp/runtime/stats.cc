@@ -42,10 +42,8 @@ Json number_or_null(const std::optional<double>& number) { return number ? Json(
 Json ops_json(const std::map<std::string, OpStats>& ops) {
   Json list = Json::array();
   for (const auto& [name, op] : ops) {
-    list.push_back({{"name", name},
-                    {"isa", op.isa},
-                    {"calls", op.calls},
-                    {"total_ms", rounded(op.total_ms)}});
+    list.push_back(
+        {{"name", name}, {"isa", op.isa}, {"calls", op.calls}, {"total_ms", rounded(op.total_ms)}});
   }
   return list;
 }

@@ -1,6 +1,4 @@
 // The C API on the shipped mini: MOBILEVD_MINI_BUNDLE names its folder.
-#include "mobilevd/mobilevd.h"
-
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -11,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "mobilevd/mobilevd.h"
 #include "runtime/pipeline.h"
 #include "scratch_folder.h"
 
@@ -177,8 +176,8 @@ TEST_F(CApi, AClipWithinItsOwnProgressIsRefused) {
   request.progress = [](void* user, const char*, int32_t, int32_t) {
     auto& inner = *static_cast<Nested*>(user);
     const uint8_t grey[3] = {128, 128, 128};
-    inner.status = mobilevd_generate_rgb(inner.pipeline, grey, 1, 1, 3, nullptr, inner.frames,
-                                         inner.bytes);
+    inner.status =
+        mobilevd_generate_rgb(inner.pipeline, grey, 1, 1, 3, nullptr, inner.frames, inner.bytes);
     return 1;
   };
   EXPECT_EQ(generate(&request), MOBILEVD_CANCELLED);
