@@ -30,10 +30,12 @@ def on_device(phone, pattern):
 def test_a_picture_becomes_a_clip(run, phone, picture, tmp_path):
     flags = ("--seed", 7, "--steps", 2, "--motion-bucket", 90.5, "--noise-aug", 0.1)
     flags += ("--threads", 3, "--max-memory-mb", 99)
-    ended = run(*flags, "--contact-sheet", tmp_path / "s.png")
+    further = ("--contact-sheet", tmp_path / "s.png", "--float-frames", tmp_path / "f.npy")
+    ended = run(*flags, *further)
     assert ended.code == 0, ended.err
     assert np.array_equal(read_frames(tmp_path / "clip"), frames())
     assert (tmp_path / "s.png").is_file()
+    assert (tmp_path / "f.npy").read_text() == "floats\n"
     written = json.loads((tmp_path / "run.json").read_text())
     assert written["device"]["serial"] == phone.serial
     assert written["device"]["model"] == "Emulated 8 Gen 3"
