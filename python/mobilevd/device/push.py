@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .connection import transfer_time
+from .connection import Device, transfer_time
 from .errors import DamagedError, DeviceError, StorageFullError
 from .folder import DeviceFolder
 from .incoming import Incoming, batches
@@ -209,14 +209,17 @@ def _remove(folder: DeviceFolder, tree: str, stale: list[str]) -> None:
         folder.device.shell(["find", root, *ends], check=False)
 
 
-def _check_room(folder: DeviceFolder, needed: int) -> None:
-    """Before anything is sent: a full phone helps nobody."""
-    lines = folder.device.shell(["df", "-k", folder.path]).text.splitlines()
+def free_bytes(device: Device, path: str) -> int | None:
+    """Room in the file system of a path; None where df does not tell as toybox does."""
+    lines = device.shell(["df", "-k", path], check=False).text.splitlines()
     words = lines[-1].split() if lines else []
-    if len(words) < 4 or not words[3].isdigit():
-        return  # a df of another form: the transfer itself will tell
-    free = int(words[3]) * 1024
-    if needed + min(needed, _SPARE) > free:
+    return int(words[3]) * 1024 if len(words) > 3 and words[3].isdigit() else None
+
+
+def _check_room(folder: DeviceFolder, needed: int) -> None:
+    """Before anything is sent: a full phone helps nobody. Else the transfer itself will tell."""
+    free = free_bytes(folder.device, folder.path)
+    if free is not None and needed + min(needed, _SPARE) > free:
         raise StorageFullError(
             f"{folder.device.serial} has {free / 1e6:.0f} MB free, the push needs "
             f"{needed / 1e6:.0f} MB: free space on it, or mobilevd device clean"

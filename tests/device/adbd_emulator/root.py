@@ -50,6 +50,7 @@ class Phone:
     battery_percent: int = 80
     battery_tenths: int = 285  # of a degree Celsius
     cpu_millidegrees: int = 38_000
+    throttling: int = 0
     page_size: int = 4096
     properties: dict[str, str] = field(default_factory=dict)
 
@@ -152,6 +153,7 @@ def _files(phone: Phone) -> dict[str, str]:
         "emulated/dumpsys battery": "Current Battery Service state:\n  USB powered: true\n"
         f"  status: 2\n  health: 2\n  level: {phone.battery_percent}\n  scale: 100\n"
         f"  temperature: {phone.battery_tenths}\n",
+        "emulated/dumpsys thermalservice": f"Thermal Status: {phone.throttling}\n",
         "emulated/pm list features": "feature:android.hardware.wifi\n"
         f"feature:android.hardware.vulkan.version={vulkan}\n",
         "sys/devices/system/cpu/possible": f"0-{len(phone.cores_khz) - 1}\n",
