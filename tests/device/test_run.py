@@ -154,6 +154,15 @@ def test_a_full_device(run, phone, tmp_path):
     assert run("--folder", "test").code == 0
 
 
+def test_a_runner_that_hangs_is_ended_on_the_device_too(run, phone, device):
+    phone.root.inside(SAYS).write_text("exec sleep 77")
+    ended = run("--timeout", 1)
+    phone.root.inside(SAYS).unlink()
+    assert ended.code == 3
+    assert "the runner did not end within 1 s: give it longer by --timeout" in ended.err
+    assert "sleep 77" not in device.shell(["ps", "-A", "-o", "ARGS"]).text
+
+
 def test_bad_usage_is_said_before_anything_is_sent(run, phone, package, tmp_path):
     for flags, line in [
         (("--seed", -1), "--seed must be from 0"),
