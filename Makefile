@@ -19,23 +19,30 @@ WITH_VENV := PATH="$(abspath $(BIN)):$$PATH"
 BUILD := build/make
 MINI := build/bundles/mini
 MINI_VULKAN := build/bundles/mini-vulkan
+AARCH64_PACKAGE := build/packages/aarch64-linux
+ANDROID_PACKAGE := build/packages/android-arm64
 CPP_SOURCES := CMakeLists.txt pyproject.toml \
-  $(shell find cmake cpp kernels android_runner tests/cpp -type f 2>/dev/null)
+  $(shell find cmake cpp kernels android_runner tests/cpp -type f -not -name '*.py' \
+    -not -name '*.pyc' 2>/dev/null)
+PACK_SOURCES := $(wildcard android_runner/*.py android_runner/*.sh) cmake/fetch_executorch.py
 EXPORT_SOURCES := python/mobilevd/presets.py \
   $(shell find python/mobilevd/models python/mobilevd/export python/mobilevd/compress \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
 .PHONY: help demo test test-packages test-slow test-vulkan test-python test-cpp test-sanitizers test-valgrind \
-  test-aarch64 lint format bench bundle install clean
+  test-aarch64 test-aarch64-runner lint format bench bundle aarch64-bundle android-bundle android-needs install clean
 help:
 	@echo "make demo     photograph -> out/demo/clip.mp4, contact_sheet.png, result.json"
 	@echo "make test     pytest, ctest, sanitizers, valgrind, ARM under qemu, lint; also one by one:"
-	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 lint"
+	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 \
+	  test-aarch64-runner lint"
 	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
 	@echo "make bench    the kernels against their peers"
 	@echo "make bundle   export the shipped mini to $(MINI)"
+	@echo "make aarch64-bundle  runner, libraries and mini for 64-bit ARM Linux: $(AARCH64_PACKAGE)"
+	@echo "make android-bundle  the same for Android, with an NDK and an ExecuTorch that you give"
 	@echo "make format   ruff and clang-format, in place"
 
 # torch first: an unpinned range, or executorch's own, may bring a CUDA build of several GB.
@@ -77,6 +84,30 @@ $(MINI_VULKAN)/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
 	@mkdir -p $(dir $(MINI_VULKAN))
 	$(BIN)/mobilevd export --model mini --backend vulkan --precision fp16 -o $(MINI_VULKAN)
 
+# Folders that start from anywhere: android_runner/README.md.
+PACK = $(BIN)/python android_runner/pack.py --bundle $(MINI)
+aarch64-bundle: $(AARCH64_PACKAGE)/package.json
+$(AARCH64_PACKAGE)/package.json: $(MINI)/bundle.json $(CPP_SOURCES) $(PACK_SOURCES)
+	$(BIN)/python cmake/fetch_executorch.py
+	$(WITH_VENV) cmake --preset aarch64-linux >/dev/null
+	$(WITH_VENV) cmake --build --preset aarch64-linux -j $(JOBS)
+	$(WITH_VENV) cmake --install build/aarch64-linux --prefix build/aarch64-linux/install --strip >/dev/null
+	$(PACK) build/aarch64-linux/install --search build/executorch-aarch64/executorch/lib \
+	  --search $$(dirname $$(aarch64-linux-gnu-g++ -print-file-name=libc.so.6)) \
+	  --search $$(dirname $$(aarch64-linux-gnu-g++ -print-file-name=libstdc++.so.6)) -o $(@D)
+
+# Not run in CI: neither is to be had there.
+android-needs:
+	@[ -n "$$ANDROID_NDK" ] && [ -n "$$EXECUTORCH_ANDROID" ] || { \
+	  echo "make android-bundle needs ANDROID_NDK (r28 or newer) and EXECUTORCH_ANDROID (an ExecuTorch" \
+	    "installed for Android): android_runner/README.md" >&2; exit 1; }
+android-bundle: android-needs $(MINI)/bundle.json
+	$(WITH_VENV) cmake --preset android-arm64 >/dev/null
+	$(WITH_VENV) cmake --build --preset android-arm64 -j $(JOBS)
+	$(WITH_VENV) cmake --install build/android-arm64 --prefix build/android-arm64/install --strip >/dev/null
+	$(PACK) build/android-arm64/install -o $(ANDROID_PACKAGE) \
+	  --search $$(echo "$$ANDROID_NDK"/toolchains/llvm/prebuilt/*/sysroot/usr/lib/aarch64-linux-android)
+
 demo: out/demo/clip.mp4
 	@echo "out/demo: clip.mp4, contact_sheet.png, result.json"
 
@@ -104,19 +135,20 @@ format: $(VENV)/.requirements
 
 # Everything that is checked; each part is a target of its own. What it needs beyond `make demo` is
 # looked for first.
-TESTS := test-python test-cpp test-sanitizers test-valgrind test-aarch64
+TESTS := test-python test-cpp test-sanitizers test-valgrind test-aarch64 test-aarch64-runner
 test: test-packages $(TESTS) lint
 
 test-packages:
 	@missing=; need() { command -v $$1 >/dev/null || [ -e $$1 ] || missing="$$missing $$2"; }; \
 	need valgrind valgrind; need pkg-config pkg-config; need /usr/src/googletest googletest; \
 	need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu; need qemu-aarch64-static qemu-user-static; \
+	need mksh mksh; need toybox toybox; \
 	[ -z "$$missing" ] || { echo "make test needs: apt-get install$$missing" \
 	  "(without: make test-python test-cpp test-sanitizers lint)" >&2; exit 1; }
 
 BUNDLES := $(MINI)/bundle.json $(MINI_VULKAN)/bundle.json
 WITH_BUNDLES := MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) \
-  MOBILEVD_MINI_VULKAN_BUNDLE=$(abspath $(MINI_VULKAN))
+  MOBILEVD_MINI_VULKAN_BUNDLE=$(abspath $(MINI_VULKAN)) MOBILEVD_BUILD=$(abspath $(BUILD))
 test-python: $(BUNDLES)
 	$(WITH_BUNDLES) $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
@@ -131,15 +163,17 @@ test-vulkan: $(BUNDLES)
 	$(WITH_BUNDLES) $(BIN)/python -m pytest -m vulkan
 
 CTEST = $(WITH_VENV) ctest --output-on-failure --no-tests=error -j $(JOBS)
-test-cpp: $(VENV)/.built
-	$(CTEST) --test-dir $(BUILD)
+WITH_MINI := MOBILEVD_MINI_BUNDLE=$(abspath $(MINI))
+test-cpp: $(MINI)/bundle.json
+	$(WITH_MINI) $(CTEST) --test-dir $(BUILD)
 
 # The thread sanitizer of GCC 12 does not know the address layouts of newer Linux kernels, hence
 # setarch -R where it is allowed.
-test-sanitizers: $(VENV)/.requirements
+test-sanitizers: $(MINI)/bundle.json
 	$(WITH_VENV) cmake --preset asan >/dev/null
 	$(WITH_VENV) cmake --build --preset asan -j $(JOBS)
 	$(CTEST) --preset asan
+	$(WITH_MINI) ASAN_OPTIONS=detect_leaks=1 $(CTEST) --test-dir build/asan -L '^bundle$$'
 	$(WITH_VENV) cmake --preset tsan >/dev/null
 	$(WITH_VENV) cmake --build --preset tsan -j $(JOBS)
 	$(WITH_VENV) $$(setarch -R true 2>/dev/null && echo setarch -R) ctest --preset tsan -j $(JOBS)
@@ -157,6 +191,10 @@ test-aarch64: test-packages $(VENV)/.requirements
 	  --toolchain $(abspath cmake/aarch64-linux-gnu.cmake) -DMOBILEVD_KERNELS_TESTS=ON >/dev/null
 	$(WITH_VENV) cmake --build build/kernels-aarch64 -j $(JOBS)
 	$(CTEST) --test-dir build/kernels-aarch64
+
+# The runner for ARM, packed and run whole.
+test-aarch64-runner: test-packages $(AARCH64_PACKAGE)/package.json
+	MOBILEVD_AARCH64_PACKAGE=$(abspath $(AARCH64_PACKAGE)) $(BIN)/python -m pytest -m aarch64
 
 # The figures of kernels/README.md: on an idle machine, then with --markdown (see there).
 bench: $(VENV)/.built

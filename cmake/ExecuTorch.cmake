@@ -3,6 +3,7 @@
 #   mobilevd::et_runtime   Module, tensors, op registry, thread pool
 #   mobilevd::et_backends  CPU kernels and delegates; linking it keeps their registrations
 #   mobilevd::et_etdump    the profiler (may be empty: then MOBILEVD_HAS_ETDUMP is OFF)
+#   MOBILEVD_EXECUTORCH_FILES  its shared libraries, for those who take them along
 #
 # The wheel exports `executorch::...` shared libraries; an ExecuTorch built from source (Android)
 # exports bare names of static libraries, see ExecuTorchStatic.cmake.
@@ -13,7 +14,10 @@ find_package(executorch CONFIG QUIET)
 if(executorch_FOUND AND executorch_VERSION AND executorch_VERSION VERSION_LESS 1.5)
   message(FATAL_ERROR "${executorch_DIR} is ExecuTorch ${executorch_VERSION}, 1.5 is needed")
 endif()
-if(NOT executorch_FOUND)
+if(NOT executorch_FOUND AND CMAKE_CROSSCOMPILING)
+  message(FATAL_ERROR "No ExecuTorch for ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}: "
+    "for 64-bit ARM Linux run `python cmake/fetch_executorch.py` once, then configure again.")
+elseif(NOT executorch_FOUND)
   if(DEFINED Python_EXECUTABLE)
     set(_python ${Python_EXECUTABLE})
   else()
@@ -56,6 +60,7 @@ if(TARGET executorch::runtime)
     get_target_property(_options executorch::${_name} INTERFACE_LINK_OPTIONS)
     list(FILTER _options EXCLUDE REGEX "LINKER:-rpath,")
     set_target_properties(executorch::${_name} PROPERTIES INTERFACE_LINK_OPTIONS "${_options}")
+    list(APPEND MOBILEVD_EXECUTORCH_FILES $<TARGET_FILE:executorch::${_name}>)
   endforeach()
   target_link_libraries(mobilevd_et_runtime INTERFACE executorch::runtime)
   target_link_libraries(mobilevd_et_backends

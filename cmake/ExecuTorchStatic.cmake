@@ -10,6 +10,7 @@ endif()
 file(WRITE ${CMAKE_BINARY_DIR}/mobilevd_executorch.cc "// All of it comes from archives.\n")
 add_library(mobilevd_executorch SHARED ${CMAKE_BINARY_DIR}/mobilevd_executorch.cc)
 mobilevd_install(mobilevd_executorch lib)
+set(MOBILEVD_EXECUTORCH_FILES $<TARGET_FILE:mobilevd_executorch>)
 
 # Whole, since what our libraries need of them is not known when this one is linked.
 foreach(_name executorch executorch_core extension_module_static extension_tensor

@@ -18,7 +18,8 @@ function(mobilevd_install target folder)
   install(TARGETS ${target} LIBRARY DESTINATION ${folder} RUNTIME DESTINATION ${folder})
 endfunction()
 
-# What Python must know before it loads anything compiled: mobilevd/_build_info.py.
+# What Python must know before it loads anything compiled, and a package of what it holds:
+# mobilevd/_build_info.py.
 function(mobilevd_install_build_info)
   configure_file(${PROJECT_SOURCE_DIR}/cmake/build_info.py.in
                  ${CMAKE_CURRENT_BINARY_DIR}/_build_info.py @ONLY)

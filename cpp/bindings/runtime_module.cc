@@ -18,8 +18,8 @@
 #include "runtime/executorch_log.h"
 #include "runtime/image.h"
 #include "runtime/noise.h"
-#include "runtime/pipeline.h"
 #include "runtime/sampler.h"
+#include "runtime/shared_pipeline.h"
 #include "runtime/version.h"
 
 namespace py = pybind11;
@@ -55,45 +55,18 @@ mobilevd::ProgressCallback progress_callback(const py::object& callback) {
   };
 }
 
-/// A Pipeline and whether it makes a clip. The flag belongs to whoever holds `turn`.
-struct Pipeline {
-  Pipeline(const std::string& bundle, const mobilevd::PipelineOptions& options)
-      : native(bundle, options) {}
+using Pipeline = mobilevd::SharedPipeline;
 
-  mobilevd::Pipeline native;
-  bool busy = false;
-};
-
-// One clip at a time in a process: a Pipeline is not thread-safe, and two share ExecuTorch's pool.
-// A thread waits for its turn without the GIL, and takes the GIL (for a callback) while it has its
-// turn; so the order is always turn, then GIL, and nobody waits in a circle. Recursive: a callback
-// may use another Pipeline, since no program runs meanwhile.
-std::recursive_timed_mutex turn;
-
-/// The turn of the calling thread, which must not hold the GIL. Ctrl-C ends the wait.
+/// The turn of the calling thread, which must not hold the GIL. Ctrl-C ends the wait. A thread
+/// waits without the GIL and takes it (for a callback) while it has its turn: the order is always
+/// turn, then GIL, and nobody waits in a circle.
 std::unique_lock<std::recursive_timed_mutex> wait_for_turn() {
-  std::unique_lock<std::recursive_timed_mutex> lock(turn, std::defer_lock);
+  std::unique_lock<std::recursive_timed_mutex> lock(mobilevd::clip_turn(), std::defer_lock);
   while (!lock.try_lock_for(std::chrono::milliseconds(100))) {
     const py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
   return lock;
-}
-
-mobilevd::Frames generate_in_turn(Pipeline& pipeline, const mobilevd::ClipRequest& request,
-                                  mobilevd::RunStats& stats,
-                                  const mobilevd::ProgressCallback& progress) {
-  const auto lock = wait_for_turn();
-  if (pipeline.busy) {
-    throw Error("a progress callback cannot start a clip of the pipeline that called it",
-                Error::Kind::kUsage);
-  }
-  struct Busy {
-    bool& flag;
-    explicit Busy(bool& busy) : flag(busy) { flag = true; }
-    ~Busy() { flag = false; }
-  } const busy(pipeline.busy);
-  return pipeline.native.generate(request, stats, progress);
 }
 
 py::tuple generate(Pipeline& pipeline, const py::object& image, uint64_t seed,
@@ -113,17 +86,17 @@ py::tuple generate(Pipeline& pipeline, const py::object& image, uint64_t seed,
   mobilevd::Frames frames;
   {
     const py::gil_scoped_release no_gil;
-    frames = generate_in_turn(pipeline, request, stats, progress_callback(progress));
+    frames = pipeline.generate(wait_for_turn(), request, stats, progress_callback(progress));
   }
   mobilevd::RunInfo info;
   info.tool = "mobilevd";
   info.seed = seed;
-  info.steps = pipeline.native.sampling(request).steps;
-  info.threads = pipeline.native.threads();
-  info.verify_ms = pipeline.native.verify_ms();
+  info.steps = pipeline.native().sampling(request).steps;
+  info.threads = pipeline.native().threads();
+  info.verify_ms = pipeline.native().verify_ms();
   return py::make_tuple(
       to_array(std::move(frames.rgb), {frames.count, frames.height, frames.width, 3}),
-      mobilevd::result_json(pipeline.native.bundle(), stats, info));
+      mobilevd::result_json(pipeline.native().bundle(), stats, info));
 }
 
 py::array_t<float> noise(uint64_t seed, uint32_t stream, std::size_t count) {
@@ -226,12 +199,12 @@ PYBIND11_MODULE(_runtime, m) {
            py::arg("steps") = py::none(), py::arg("fps") = py::none(),
            py::arg("motion_bucket") = py::none(), py::arg("noise_aug") = py::none(),
            py::arg("progress") = py::none())
-      .def_property_readonly("threads", [](const Pipeline& p) { return p.native.threads(); })
-      .def_property_readonly("preset", [](const Pipeline& p) { return p.native.bundle().preset; })
+      .def_property_readonly("threads", [](const Pipeline& p) { return p.native().threads(); })
+      .def_property_readonly("preset", [](const Pipeline& p) { return p.native().bundle().preset; })
       .def_property_readonly("fps",
-                             [](const Pipeline& p) { return p.native.bundle().sampling.fps; })
+                             [](const Pipeline& p) { return p.native().bundle().sampling.fps; })
       .def_property_readonly("shape", [](const Pipeline& p) {
-        const auto& s = p.native.bundle().shapes;
+        const auto& s = p.native().bundle().shapes;
         return py::make_tuple(s.frames, s.height, s.width);
       });
 

@@ -23,8 +23,8 @@ OpCount OpCounter::read() const {
 
 OpCounter::Call::~Call() {
   const auto taken = std::chrono::steady_clock::now() - start_;
-  counter_.nanoseconds_.fetch_add(
-      static_cast<uint64_t>(std::chrono::nanoseconds(taken).count()), std::memory_order_relaxed);
+  counter_.nanoseconds_.fetch_add(static_cast<uint64_t>(std::chrono::nanoseconds(taken).count()),
+                                  std::memory_order_relaxed);
   counter_.isa_.store(kernels::last_isa(), std::memory_order_relaxed);
   counter_.calls_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -32,9 +32,8 @@ OpCounter::Call::~Call() {
 std::vector<OpCount> op_counts() {
   std::vector<OpCount> counts;
   for (const OpCounter* counter : counters()) counts.push_back(counter->read());
-  std::sort(counts.begin(), counts.end(), [](const OpCount& a, const OpCount& b) {
-    return std::strcmp(a.name, b.name) < 0;
-  });
+  std::sort(counts.begin(), counts.end(),
+            [](const OpCount& a, const OpCount& b) { return std::strcmp(a.name, b.name) < 0; });
   return counts;
 }
 

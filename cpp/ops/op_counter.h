@@ -17,8 +17,8 @@ struct OpCount {
   uint64_t nanoseconds = 0;  ///< wall time, checks and all threads' work included
 };
 
-/// Counts one op's calls for the whole process, always: two looks at the clock a call. Lives as long
-/// as the process; thread-safe.
+/// Counts one op's calls for the whole process, always: two looks at the clock a call. Lives as
+/// long as the process; thread-safe.
 class OpCounter {
  public:
   explicit OpCounter(const char* name);

@@ -32,7 +32,8 @@ class Stage {
 
   double load_ms() const;
   double last_run_ms() const;  ///< of the program alone, without the checks around it
-  /// Our own ops that the last run called, by name. Another program that runs meanwhile counts, too.
+  /// Our own ops that the last run called, by name. Another program that runs meanwhile counts,
+  /// too.
   const std::vector<ops::OpCount>& last_run_ops() const;
 
   /// The profile of all runs so far (.etdp bytes for executorch.devtools.Inspector); empty when not

@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --output) output=$2 ;;
     --json) json=$2 ;;
-    --etdump) etdump=$2 ;;
+    --float-frames) floats=$2 ;;
   esac
   shift
 done
@@ -33,6 +33,8 @@ rm -rf "$output"
 mkdir -p "$output" || full "$output"
 cp "$here"/frames/* "$output" || full "$output"
 sed "s/100.0/$ms/" "$here/result.json" > "$json"
+[ -z "$floats" ] || echo floats > "$floats"
+[ -s "$json" ] || full "$json"
 [ ! -f {RESULT} ] || cp {RESULT} "$json"
 """
 

@@ -1,9 +1,11 @@
 """`mobilevd device run`: a clip from a device; each trouble has its line, its code, and a cure."""
 
 import json
+import time
 
 import numpy as np
 import pytest
+from mobilevd.device import Device
 from mobilevd.runtime.video import read_frames
 from stand_in import RESULT, SAYS, frames, result
 
@@ -28,10 +30,12 @@ def on_device(phone, pattern):
 def test_a_picture_becomes_a_clip(run, phone, picture, tmp_path):
     flags = ("--seed", 7, "--steps", 2, "--motion-bucket", 90.5, "--noise-aug", 0.1)
     flags += ("--threads", 3, "--max-memory-mb", 99)
-    ended = run(*flags, "--contact-sheet", tmp_path / "s.png")
+    further = ("--contact-sheet", tmp_path / "s.png", "--float-frames", tmp_path / "f.npy")
+    ended = run(*flags, *further)
     assert ended.code == 0, ended.err
     assert np.array_equal(read_frames(tmp_path / "clip"), frames())
     assert (tmp_path / "s.png").is_file()
+    assert (tmp_path / "f.npy").read_text() == "floats\n"
     written = json.loads((tmp_path / "run.json").read_text())
     assert written["device"]["serial"] == phone.serial
     assert written["device"]["model"] == "Emulated 8 Gen 3"
@@ -56,13 +60,25 @@ def test_a_second_run_sends_nothing_again(run, phone):
     assert not any("mv -f" in line for line in phone.commands)
 
 
-FULL = "No space left on device"
+def attached_again(emulator, phone):
+    """Also after a reboot, which takes a moment."""
+    for _ in range(100):
+        emulator.attach(phone)
+        if Device(phone.serial).state() == "device":
+            return
+        time.sleep(0.1)
+
+
 TROUBLE = {
-    "killed": ({"kill": "mobilevd_runner --bundle"}, 3, "was killed (exit code 137), probably for"),
-    "hung": ({"hang": "mobilevd_runner --bundle"}, 3, "did not answer within 2 s"),
+    "killed": ({"kill": "mobilevd_runner --bundle"}, 3, "the runner was killed (exit code 137)"),
+    "hung": ({"hang": "mobilevd_runner --bundle"}, 3, "the runner did not end within 2 s"),
     "unplugged while it runs": ({"disconnect": "mobilevd_runner --bundle"}, 3, "went away during"),
     "unplugged while pulling": ({"disconnect_sent": 1}, 3, "went away during pull of"),
-    "garbled result": ({"garble": "result.json"}, 3, "the runner's result is garbled: no JSON"),
+    "garbled result": (
+        {"garble": "cat /data/local/tmp/mobilevd-test/runs"},
+        3,
+        "the runner's result is garbled: no JSON",
+    ),
     "garbled digest": ({"garble": "sha256sum -b /data/local/tmp/mobilevd-test/runs"}, 3, "sha256"),
     "rebooting": ({"reboot": "mobilevd_runner --bundle"}, 3, "went away during"),
 }
@@ -71,7 +87,7 @@ TROUBLE = {
 @pytest.mark.parametrize("name", TROUBLE)
 def test_trouble_has_a_line_and_a_rerun_completes(run, phone, emulator, tmp_path, name):
     faults, code, line = TROUBLE[name]
-    assert run("--folder", "test").code == 0
+    (tmp_path / "clip").mkdir()
     (tmp_path / "clip/frame_0000.png").write_bytes(b"older")
     for fault, value in faults.items():
         setattr(phone.faults, fault, value)
@@ -83,8 +99,8 @@ def test_trouble_has_a_line_and_a_rerun_completes(run, phone, emulator, tmp_path
     assert "Traceback" not in ended.err
     # Neither half a clip nor a changed result.
     assert (tmp_path / "clip/frame_0000.png").read_bytes() == b"older"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip", "run.json"]
-    emulator.attach(phone)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip"]
+    attached_again(emulator, phone)
     assert run("--folder", "test").code == 0
     assert np.array_equal(read_frames(tmp_path / "clip"), frames())
 
@@ -136,6 +152,15 @@ def test_a_full_device(run, phone, tmp_path):
     assert "mobilevd device clean" in ended.err
     phone.root.empty()
     assert run("--folder", "test").code == 0
+
+
+def test_a_runner_that_hangs_is_ended_on_the_device_too(run, phone, device):
+    phone.root.inside(SAYS).write_text("exec sleep 77")
+    ended = run("--timeout", 1)
+    phone.root.inside(SAYS).unlink()
+    assert ended.code == 3
+    assert "the runner did not end within 1 s: give it longer by --timeout" in ended.err
+    assert "sleep 77" not in device.shell(["ps", "-A", "-o", "ARGS"]).text
 
 
 def test_bad_usage_is_said_before_anything_is_sent(run, phone, package, tmp_path):

@@ -74,6 +74,9 @@ def run(
     max_memory_mb: MaxMemory = 0,
     timeout: Timeout = 600.0,
     contact_sheet: ContactSheet = None,
+    float_frames: Annotated[
+        Path | None, typer.Option(help=".npy: also the frames in [0, 1] before rounding.")
+    ] = None,
     json: Json = None,
     junit: Junit = None,
 ) -> None:
@@ -107,7 +110,8 @@ def run(
         installed = install(ours, packed, beside, image, lines.report(phone.serial))
         clip = ClipFile(of_device(output, phone.serial, several), shown_fps)
         sheet = contact_sheet and of_device(contact_sheet, phone.serial, several)
-        result = run_on(installed, sampling, clip, say, timeout)
+        floats = float_frames and of_device(float_frames, phone.serial, several)
+        result = run_on(installed, sampling, clip, say, timeout, floats)
         if sheet:
             _write_sheet(sheet, image, clip.path)
         own_json = json and of_device(json, phone.serial, several)

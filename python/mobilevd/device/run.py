@@ -26,16 +26,23 @@ def run(
     clip: Clip,
     say: Callable[[str], None],
     timeout: float = TIMEOUT,
+    float_frames: Path | None = None,
 ) -> Result:
     """Makes the clip and writes it; the runner's result with the device's facts.
 
+    ``float_frames``: a .npy file of the frames in [0, 1] before rounding, float32 [F, H, W, 3].
     Nothing is written unless the frames arrived whole.
     """
     facts = device_facts(installed.device)
     with run_folder(installed) as folder:
         say("running")
-        result = start_runner(installed, folder, sampling.flags(), timeout)
+        flags = sampling.flags()
+        if float_frames is not None:
+            flags += ["--float-frames", f"{folder}/frames.npy"]
+        result = start_runner(installed, folder, flags, timeout)
         say("pulling the frames")
         frames = pull_frames(installed, folder)
+        if float_frames is not None:
+            installed.device.pull_file(f"{folder}/frames.npy", float_frames)
     write_video(clip.path, frames, clip.fps)
     return {**result, "device": facts}

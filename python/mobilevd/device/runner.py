@@ -19,6 +19,8 @@ from .errors import (
     CommandFailedError,
     DamagedError,
     DeviceError,
+    DeviceTimeoutError,
+    KilledError,
     NotReadyError,
     StorageFullError,
 )
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ..runtime.video import Frames
 
 TIMEOUT = 600.0  # seconds that one start of the runner may take
+GRACE = 3.0  # more for the device to say that they are over
+TIMED_OUT = 124  # what timeout(1) ends with
 
 
 class RunnerError(RuntimeError):
@@ -118,8 +122,24 @@ def start_runner(
     command += ["--output", f"{run}/frames", "--json", result, *flags]
     if cores is not None:
         command = ["taskset", mask(cores), *command]
+    # Ended there, too: a runner that hangs would slow down all that comes after it.
+    command = ["timeout", "-k", "1", f"{timeout:g}", *command]
     device = installed.device
-    done = device.shell(command, timeout, check=False)
+    late = DeviceTimeoutError(
+        f"{device.serial}: the runner did not end within {timeout:g} s: give it longer by "
+        "--timeout, or see whether the device hangs"
+    )
+    try:
+        done = device.shell(command, timeout + GRACE, check=False)
+    except KilledError:  # in terms of what the user started, not of our command line
+        raise KilledError(
+            f"{device.serial}: the runner was killed (exit code 137), probably for want of memory: "
+            "close apps, use a smaller bundle or precision"
+        ) from None
+    except DeviceTimeoutError:
+        raise late from None
+    if done.code == TIMED_OUT:
+        raise late
     if done.code:
         raise _failure(device, done)
     text = device.read(result)

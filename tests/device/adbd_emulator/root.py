@@ -56,6 +56,7 @@ class Phone:
 
     def all_properties(self) -> dict[str, str]:
         return {
+            "ro.kernel.qemu": "1",  # as Android's own emulator says
             "ro.build.version.release": self.android,
             "ro.build.version.sdk": str(20 + int(self.android)),
             "ro.product.model": self.model,

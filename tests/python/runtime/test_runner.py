@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 from mobilevd import __version__
 from mobilevd.runtime import runner_path
+from PIL import Image
 
 
 def test_version_help_and_ops(runner):
@@ -65,6 +67,58 @@ def test_etdump_of_a_clip_is_one_file_a_stage(runner, bundle, photo, tmp_path):
     stages = ["image_encoder", "unet", "vae_decoder", "vae_encoder"]
     assert sorted(p.name for p in tmp_path.glob("*.etdp")) == [f"trace.{s}.etdp" for s in stages]
     assert events(tmp_path / "trace.unet.etdp")
+
+
+def test_the_result_names_each_stages_own_ops(runner, bundle, photo, tmp_path):
+    result = runner(
+        *("--bundle", bundle, "--image", photo, "--output", tmp_path / "clip"),
+        *("--warmup", 1, "--repeat", 2, "--json", tmp_path / "result.json"),
+        env={**os.environ, "MOBILEVD_ISA": "scalar"},
+    )
+    assert result.returncode == 0, result.stderr
+    stages = json.loads((tmp_path / "result.json").read_text())["stages"]
+    (fused,) = stages["unet"]["ops"]
+    assert fused["name"] == "mobilevd::temporal_attention"
+    assert fused["isa"] == "scalar"
+    assert fused["calls"] == stages["unet"]["calls"]  # one a run; those of the warm-up left out
+    assert 0 < fused["total_ms"] <= stages["unet"]["total_ms"]
+    assert all(stage["ops"] == [] for name, stage in stages.items() if name != "unet")
+
+
+def test_float_frames_are_the_frames_before_rounding(runner, bundle, photo, tmp_path):
+    result = runner(
+        *("--bundle", bundle, "--image", photo, "--output", tmp_path / "clip"),
+        *("--float-frames", tmp_path / "clip.npy", "--json", tmp_path / "result.json"),
+    )
+    assert result.returncode == 0, result.stderr
+    floats = np.load(tmp_path / "clip.npy", allow_pickle=False)
+    frames = np.stack([np.asarray(Image.open(p)) for p in sorted((tmp_path / "clip").iterdir())])
+    assert floats.dtype == np.float32
+    assert floats.shape == frames.shape
+    assert np.abs(floats * 255.0 - frames).max() <= 0.5 + 1e-4
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["float_frames"] == str(tmp_path / "clip.npy")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("clip.txt", "must end in .npy"), ("none/clip.npy", "no folder"), ("f.npy", "is a folder")],
+)
+def test_float_frames_go_to_an_npy_file(runner, bundle, photo, tmp_path, path, says):
+    (tmp_path / "f.npy").mkdir()
+    result = runner(
+        *("--bundle", bundle, "--image", photo, "--output", tmp_path / "clip"),
+        *("--float-frames", tmp_path / path),
+    )
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert not (tmp_path / "clip").exists()
+
+
+def test_one_stage_has_no_float_frames(runner, bundle, tmp_path):
+    result = runner("--bundle", bundle, "--stage", "unet", "--float-frames", tmp_path / "a.npy")
+    assert result.returncode == 2
+    assert "--float-frames" in result.stderr
 
 
 def test_progress_only_when_asked(runner, bundle, photo, tmp_path):

@@ -34,8 +34,8 @@ MOBILEVD_KERNELS_API const Isa* available_isas(std::size_t* count);
 /// succeeds.
 MOBILEVD_KERNELS_API Isa isa();
 
-/// The ISA of the variant that the calling thread's last kernel call ran on: isa(), or the next below
-/// that this kernel has a variant for. kScalar before the first one.
+/// The ISA of the variant that the calling thread's last kernel call ran on: isa(), or the next
+/// below that this kernel has a variant for. kScalar before the first one.
 MOBILEVD_KERNELS_API Isa last_isa();
 
 /// Forces an ISA by name for the whole process (thread-safe; calls under way finish on the old

@@ -11,10 +11,15 @@ from .runs import Run
 
 
 def plots(runs: Sequence[Run]) -> list[Plot]:
-    return [_stage_times(runs), *(_repeats(run) for run in runs if _has_repeats(run))]
+    """Stages of phones and of what is none apart: the scales have nothing to do with each other."""
+    phones = [run for run in runs if run.where == "phone"]
+    others = [run for run in runs if run.where != "phone"]
+    titled = (("Stages on phones", phones), ("Stages, not on phones", others))
+    times = [_stage_times(title, some) for title, some in titled if some]
+    return times + [_repeats(run) for run in runs if _has_repeats(run)]
 
 
-def _stage_times(runs: Sequence[Run]) -> Plot:
+def _stage_times(title: str, runs: Sequence[Run]) -> Plot:
     names = list(dict.fromkeys(name for run in runs for name in run.result["stages"]))
     times = [run.stage_ms() for run in runs]
     # Stages beyond the colours share the last one.
@@ -28,7 +33,7 @@ def _stage_times(runs: Sequence[Run]) -> Plot:
         axes.set(xlabel="ms of one clip, without loading")
 
     caption = "Where a clip's time goes: each stage's calls together."
-    return plot("Stages", caption, 1.1 + 0.45 * len(runs), draw)
+    return plot(title, caption, 1.3 + 0.45 * len(runs), draw)
 
 
 def _wrapped(name: str, width: int = 18) -> str:

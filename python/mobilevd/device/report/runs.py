@@ -30,9 +30,10 @@ class Run:
 
     @property
     def where(self) -> str:
+        """``phone``, ``emulated`` or ``computer``; only the first says what a phone does."""
         if not self.device:
-            return "this kind of computer, no phone"
-        return "emulated: times say nothing of a phone" if self.device["emulated"] else "phone"
+            return "computer"
+        return "emulated" if self.device["emulated"] else "phone"
 
     @property
     def bundle(self) -> str:

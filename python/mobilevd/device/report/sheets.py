@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from .runs import Run
@@ -33,7 +34,10 @@ def sheets(runs: Sequence[Run]) -> list[Sheet]:
         picture = run.picture()
         count, height, width, _ = frames.shape
         scale = max(1, 128 // max(height, width))
-        sheet = contact_sheet(frames[0] if picture is None else picture, frames, scale)
+        given = frames[0] if picture is None else picture
+        black, white = (contact_sheet(given, frames, scale, background) for background in (0, 255))
+        between = (black != white).any(axis=-1, keepdims=True)  # the page's own colour goes there
+        sheet = np.concatenate([white, np.where(between, 0, 255).astype(np.uint8)], axis=-1)
         first = "its first frame again" if picture is None else "the picture"
         caption = (
             f"{count} frames of {width}×{height}, seed {run.result.get('seed')}. First: {first}. "

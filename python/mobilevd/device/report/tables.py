@@ -13,12 +13,14 @@ OPS_LISTED = 8
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are text; ``bad`` are the numbers of the rows to be seen first."""
+    """Cells are text, the first ``words`` columns words and the others figures; ``bad`` are the
+    numbers of the rows to be seen first."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
     note: str = ""
+    words: int = 1
     bad: frozenset[int] = frozenset()
 
 
@@ -55,20 +57,20 @@ def _runs(runs: Sequence[Run]) -> Table:
             ]
         )
     note = "Clip and load: medians of the repeats. Peak: the largest resident set of a process."
-    return Table("Runs", columns, rows, note)
+    return Table("Runs", columns, rows, note, words=5)
 
 
 def _stages(runs: Sequence[Run]) -> Table:
     names = list(dict.fromkeys(name for run in runs for name in run.result["stages"]))
-    columns = ["stage"] + [f"{run.name}: {what}" for run in runs for what in ("median ms", "p90")]
     rows = []
     for name in names:
-        row = [name]
-        for run in runs:
-            stage = run.result["stages"].get(name)
-            row += [_ms(stage["median_ms"]), _ms(stage["p90_ms"])] if stage else ["–", "–"]
-        rows.append(row)
-    return Table("Stages", columns, rows, "One call of a stage; a clip may call it several times.")
+        stages = [run.result["stages"].get(name) for run in runs]
+        cells = [f"{_ms(s['median_ms'])} ({_ms(s['p90_ms'])})" if s else "–" for s in stages]
+        rows.append([name, *cells])
+    note = (
+        "Milliseconds of one call, median (90th percentile); a clip may call a stage several times."
+    )
+    return Table("Stages", ["stage", *(run.name for run in runs)], rows, note)
 
 
 def _verdicts(runs: Sequence[Run]) -> Table:
@@ -80,9 +82,9 @@ def _verdicts(runs: Sequence[Run]) -> Table:
                 bad.add(len(rows))
             held = "held" if v["ok"] else "OVER"
             value, limit = f"{v['value']:g}", f"{v['limit']:g}"
-            rows.append([run.name, v["name"], v["kind"], value, limit, held, v["note"]])
-    columns = ["run", "figure", "against", "is", "limit", "", "how"]
-    return Table("Bars and baselines", columns, rows, bad=frozenset(bad))
+            rows.append([run.name, v["name"], v["kind"], held, v["note"], value, limit])
+    columns = ["run", "figure", "against", "", "how", "is", "limit"]
+    return Table("Bars and baselines", columns, rows, words=5, bad=frozenset(bad))
 
 
 def _kernels(runs: Sequence[Run]) -> Table:
@@ -93,7 +95,8 @@ def _kernels(runs: Sequence[Run]) -> Table:
         for op in stage.get("ops", ())
     ]
     columns = ["run", "stage", "op", "ISA", "calls", "ms in all"]
-    return Table("Our kernels", columns, rows, "Counted by the runner over all measured clips.")
+    note = "Counted by the runner over all measured clips."
+    return Table("Our kernels", columns, rows, note, words=4)
 
 
 def _profile(run: Run) -> Table:
@@ -108,7 +111,7 @@ def _profile(run: Run) -> Table:
             rows.append([row["stage"], row["name"], place, _text(row["calls"]), time, share])
     columns = ["stage", "op", "runs in", "calls", "ms", "of the stage"]
     note = f"ExecuTorch's profile of one further clip; the {OPS_LISTED} longest of each stage."
-    return Table(f"Profile of {run.name}", columns, rows, note)
+    return Table(f"Profile of {run.name}", columns, rows, note, words=3)
 
 
 def _text(value: Any) -> str:

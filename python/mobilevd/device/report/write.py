@@ -64,7 +64,7 @@ def _row(run: Run) -> dict[str, Any]:
 def _markdown(title: str, figures: Sequence[Table]) -> str:
     parts = [f"# MobileVD on {title}"]
     for table in figures:
-        rule = ["---", *["---:"] * (len(table.columns) - 1)]
+        rule = [*["---"] * table.words, *["---:"] * (len(table.columns) - table.words)]
         lines = [table.columns, rule, *table.rows]
         text = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
         parts += [f"## {table.title}", text]
