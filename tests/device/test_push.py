@@ -36,23 +36,24 @@ def package(tmp_path):
     return read_package(write_package(tmp_path / "package"))
 
 
-def whole(folder, package):
-    """That the device holds the package and nothing else, by its own sha256sum."""
-    require_complete(folder, "package")
+def there(folder):
+    """What the device holds of a package: path -> sha256, by its own sha256sum."""
     root = folder.at("package")
-    found = folder.device.shell(["find", root, "-type", "f", "-print0"]).stdout.decode()
-    names = {path[len(root) + 1 :] for path in found.split("\0") if path}
-    assert names == set(package.files)
-    for name, source in package.files.items():
-        assert folder.device.sha256(f"{root}/{name}") == source.sha256
+    found = folder.device.shell(["find", root, "-type", "f", "-print0"], check=False)
+    paths = [path for path in found.stdout.decode().split("\0") if path]
+    digests = folder.device.sha256_of_all(paths)
+    return {path[len(root) + 1 :]: d for path, d in zip(paths, digests, strict=True)}
+
+
+def whole(folder, package):
+    """That the device holds the package and nothing else."""
+    require_complete(folder, "package")
+    assert there(folder) == {name: source.sha256 for name, source in package.files.items()}
 
 
 def no_half_files(folder, package):
-    """Every file that has a package's name on the device is that file."""
-    root = folder.at("package")
-    for name, source in package.files.items():
-        if folder.device.shell(["test", "-e", f"{root}/{name}"], check=False).code == 0:
-            assert folder.device.sha256(f"{root}/{name}") == source.sha256
+    """Every file that has a package's name on the device is that file, and none is for use yet."""
+    assert there(folder).items() <= {n: s.sha256 for n, s in package.files.items()}.items()
     with pytest.raises(DeviceError, match="is not complete"):
         require_complete(folder, "package")
 
@@ -125,6 +126,16 @@ def test_a_file_where_a_folder_was(folder, package, tmp_path):
     assert folder.device.read(folder.at("package/bin/run/x")) == b"and the reverse"
     push_package(folder, package)
     whole(folder, package)
+
+
+def test_more_and_longer_names_than_a_line_takes(folder, tmp_path):
+    names = {f"{'d' * 200}/{i}{chr(39) * 200}": bytes([i]) for i in range(150)}
+    package = read_package(write_package(tmp_path / "p", names))
+    assert len(push_package(folder, package).sent) == 155
+    assert len(push_package(folder, package, verify=True).kept) == 155
+    first = read_package(write_package(tmp_path / "q"))
+    assert len(push_package(folder, first).removed) == 150
+    whole(folder, first)
 
 
 FAULTS = {

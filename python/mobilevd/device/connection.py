@@ -18,6 +18,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..whole_files import whole_file
 from .adb import Finished, adb, devices, shown, transfer_time
+from .batches import batches
 from .errors import (
     CommandFailedError,
     DamagedError,
@@ -28,8 +29,10 @@ from .errors import (
     StorageFullError,
 )
 
+LINE_BYTES = 32_000  # of a command: adb's own limit is 64 KB
 KILLED = 137  # 128 + SIGKILL
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _STATES = {
     "unauthorized": "is not authorised: unlock it and accept this computer's key",
     "offline": "is offline: plug it in again, or adb reconnect",
@@ -92,11 +95,19 @@ class Device:
         """
         return self._run([arguments], timeout, stdin, check, cwd)
 
-    def shell_all(
-        self, commands: Sequence[Sequence[str]], timeout: float | None = None
-    ) -> Finished:
-        """Several programs by one trip, one after another; the first that fails raises."""
-        return self._run(commands, timeout, None, True, None)
+    def shell_all(self, commands: Sequence[Sequence[str]]) -> None:
+        """Several programs, one after another, in as few trips as the length of a line allows; the
+        first that fails raises."""
+        for some in batches(commands, lambda words: len(shlex.join(words).encode()), LINE_BYTES):
+            self._run(some, None, None, True, None)
+
+    def shell_on(
+        self, arguments: Sequence[str], paths: Sequence[str], timeout: float | None = None
+    ) -> list[tuple[list[str], Finished]]:
+        """A program with ``paths`` as its last arguments, as many at a time as a line takes; returns
+        them with what it answered."""
+        trips = batches(paths, lambda path: len(shlex.quote(path).encode()), LINE_BYTES)
+        return [(some, self.shell([*arguments, *some], timeout)) for some in trips]
 
     def append(self, part: str, whole: str, timeout: float | None = None) -> None:
         """Moves the bytes of one file on the device to the end of another."""
@@ -145,16 +156,16 @@ class Device:
         return self.sha256_of_all([remote], timeout)[0]
 
     def sha256_of_all(self, remotes: Sequence[str], timeout: float | None = None) -> list[str]:
-        """The same for several, in order, by one command."""
-        done = self.shell(["sha256sum", "-b", *remotes], timeout)
-        digests = done.text.split()
-        if len(digests) != len(remotes) or not all(
-            re.fullmatch("[0-9a-f]{64}", digest) for digest in digests
-        ):
-            raise DamagedError(
-                f"{self.serial}: sha256sum answered {shown([done.text])!r}: try again; "
-                "if it stays so, use another cable or port"
-            )
+        """The same for several, in order."""
+        digests = []
+        for some, done in self.shell_on(["sha256sum", "-b"], remotes, timeout):
+            found = done.text.split()
+            if len(found) != len(some) or not all(map(_SHA256.fullmatch, found)):
+                raise DamagedError(
+                    f"{self.serial}: sha256sum answered {shown([done.text])!r}: try again; if it "
+                    "stays so, use another cable or port"
+                )
+            digests += found
         return digests
 
     def push_file(self, local: Path, remote: str, executable: bool = False) -> str:

@@ -8,35 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from .adb import transfer_time
+from .batches import batches
 from .connection import Device
 from .errors import DamagedError
 from .package import Source
 
 PART = 64 << 20  # bytes that a lost link costs at most
-_BATCH_FILES = 64
-Item = TypeVar("Item")
-
-
-def batches(
-    items: list[Item], size: Callable[[Item], int], most: int = _BATCH_FILES
-) -> Iterator[list[Item]]:
-    """Neighbours that together have at most ``most`` items and PART bytes, or one that is larger:
-    a command line has its limit, and so has patience."""
-    batch: list[Item] = []
-    total = 0
-    for item in items:
-        if batch and (len(batch) == most or total + size(item) > PART):
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size(item)
-    if batch:
-        yield batch
 
 
 class Incoming:
@@ -48,15 +29,15 @@ class Incoming:
     def __init__(self, device: Device, folder: str, files: Mapping[str, Source]) -> None:
         self._device, self._folder, self._files = device, folder, files
         wanted = {source.sha256 for source in files.values()}
-        found = device.shell_all([["mkdir", "-p", folder], ["find", folder, "-type", "f"]])
-        names = [path.rpartition("/")[2] for path in found.text.splitlines()]
-        other = [self._at(name) for name in names if name not in wanted]
-        for some in batches(other, len):
-            device.shell(["rm", "-f", *some])
+        device.shell(["mkdir", "-p", folder])
+        found = device.shell(["find", folder, "-type", "f"]).text.splitlines()
+        names = {path: path.rpartition("/")[2] for path in found}
+        device.shell_on(["rm", "-f"], [p for p in found if names[p] not in wanted])
         self.held: dict[str, int] = {}
-        for some in batches([name for name in names if name in wanted], len):
-            sizes = device.shell(["stat", "-c", "%s", *map(self._at, some)]).text.split()
-            self.held.update(zip(some, map(int, sizes), strict=True))
+        ours = [path for path in found if names[path] in wanted]
+        for paths, done in device.shell_on(["stat", "-c", "%s"], ours):
+            sizes = map(int, done.text.split())
+            self.held.update(zip((names[path] for path in paths), sizes, strict=True))
 
     def deliver(self, done: Callable[[int], None]) -> None:
         """``done`` hears how many bytes more are there.
@@ -65,7 +46,7 @@ class Incoming:
         """
         files = self._files
         small = [path for path, source in files.items() if source.bytes <= PART]
-        for batch in batches(small, lambda path: files[path].bytes):
+        for batch in batches(small, lambda path: files[path].bytes, PART):
             self._deliver_small({path: files[path] for path in batch})
             done(sum(files[path].bytes for path in batch))
         for path, source in files.items():

@@ -18,7 +18,7 @@ from .adb import transfer_time
 from .connection import Device
 from .errors import DamagedError, DeviceError, StorageFullError
 from .folder import DeviceFolder
-from .incoming import Incoming, batches
+from .incoming import Incoming
 from .package import Package, Source, check_abi, folder_files, source_of
 
 _SCHEMA = 1
@@ -109,8 +109,7 @@ def _send(
     folder: DeviceFolder, tree: str, files: Mapping[str, Source], report: Callable[[int], None]
 ) -> None:
     parents = sorted({str(PurePosixPath(f"{tree}/{name}").parent) for name in files})
-    for some in batches(parents, len):
-        folder.device.shell(["mkdir", "-p", *(folder.at(name) for name in some)])
+    folder.device.shell_on(["mkdir", "-p"], [folder.at(name) for name in parents])
     paths = {folder.at(f"{tree}/{name}"): source for name, source in files.items()}
     incoming = Incoming(folder.device, folder.at("incoming"), paths)
     total = sum(source.bytes for source in files.values())
@@ -168,11 +167,11 @@ def _listing(folder: DeviceFolder, tree: str) -> dict[str, str]:
     if not all(path.startswith(root + "/") for path in paths):
         raise DamagedError(f"{device.serial}: find answered nonsense: try again")
     listing = {}
-    for some in batches(paths, len):
-        lines = device.shell(["stat", "-c", "%s %Y", *some]).text.split("\n")
-        if len(lines) != len(some) + 1:
+    for some, done in device.shell_on(["stat", "-c", "%s %Y"], paths):
+        lines = done.text.split("\n")[:-1]
+        if len(lines) != len(some):
             raise DamagedError(f"{device.serial}: stat answered nonsense: try again")
-        listing.update({p[len(root) + 1 :]: line for p, line in zip(some, lines, strict=False)})
+        listing.update({p[len(root) + 1 :]: line for p, line in zip(some, lines, strict=True)})
     return listing
 
 
@@ -193,18 +192,16 @@ def _good(
             good.add(name)
         else:
             doubtful.append(name)
-    for some in batches(doubtful, lambda name: files[name].bytes):
-        seconds = transfer_time(sum(files[name].bytes for name in some))
-        paths = [folder.at(f"{tree}/{name}") for name in some]
-        digests = folder.device.sha256_of_all(paths, seconds)
-        good.update(n for n, d in zip(some, digests, strict=True) if d == files[n].sha256)
+    paths = [folder.at(f"{tree}/{name}") for name in doubtful]
+    seconds = transfer_time(sum(files[name].bytes for name in doubtful))
+    digests = folder.device.sha256_of_all(paths, seconds)
+    good |= {n for n, d in zip(doubtful, digests, strict=True) if d == files[n].sha256}
     return good
 
 
 def _remove(folder: DeviceFolder, tree: str, stale: list[str]) -> None:
     root = folder.at(tree)
-    for some in batches(stale, len):
-        folder.device.shell(["rm", "-f", *(f"{root}/{name}" for name in some)])
+    folder.device.shell_on(["rm", "-f"], [f"{root}/{name}" for name in stale])
     if stale:  # folders that this left empty; rmdir refuses the others
         ends = ["-mindepth", "1", "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
         folder.device.shell(["find", root, *ends], check=False)
