@@ -104,8 +104,8 @@ class Device:
     def shell_on(
         self, arguments: Sequence[str], paths: Sequence[str], timeout: float | None = None
     ) -> list[tuple[list[str], Finished]]:
-        """A program with ``paths`` as its last arguments, as many at a time as a line takes; returns
-        them with what it answered."""
+        """A program with ``paths`` as its last arguments, as many at a time as a line takes: each
+        time's paths with what it answered."""
         trips = batches(paths, lambda path: len(shlex.quote(path).encode()), LINE_BYTES)
         return [(some, self.shell([*arguments, *some], timeout)) for some in trips]
 
