@@ -85,7 +85,7 @@ def test_none_and_several_and_unauthorised(emulator, phone):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(words, min_size=1, max_size=4))
 @example(["$(touch /data/local/tmp/pwned)", "`touch /data/local/tmp/pwned`", "'; exit 3; '", "-n"])

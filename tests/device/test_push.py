@@ -158,7 +158,7 @@ def test_after_a_fault_nothing_half_is_taken_for_whole(emulator, phone, folder, 
 
 def test_a_hung_device_is_given_up(monkeypatch, phone, folder, package):
     folder.create()
-    monkeypatch.setattr("mobilevd.device.connection.TIMEOUT", 0.5)
+    monkeypatch.setattr("mobilevd.device.adb.TIMEOUT", 0.5)
     phone.faults.hang = "sha256sum"
     with pytest.raises(DeviceTimeoutError, match="did not answer within"):
         push_package(folder, package)

@@ -12,6 +12,8 @@ from ..presets import PRESETS
 from . import (  # noqa: F401  (registers commands)
     compress,
     device_bench,
+    device_doctor,
+    device_push,
     device_report,
     device_run,
     evaluate,

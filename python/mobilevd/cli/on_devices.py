@@ -86,12 +86,12 @@ class Board:
 
         return say
 
-    def report(self, serial: str) -> Callable[[int, int, str], None]:
-        """For a push: bytes done, bytes in all, the file."""
+    def report(self, serial: str, doing: str = "push") -> Callable[[int, int, str], None]:
+        """For a push: bytes done, bytes in all, the tree."""
 
         def report(done: int, total: int, what: str) -> None:
             self._progress.update(
-                self._tasks[serial], completed=done, total=total, what=f"push {what}"
+                self._tasks[serial], completed=done, total=total, what=f"{doing} {what}"
             )
 
         return report
@@ -130,11 +130,9 @@ def finish(
         [[*row, *[""] * (width - len(row))] for row in rows],
     )
     judged = [list(verdicts(o.value)) if o.value is not None else [] for o in outcomes]
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = complain(outcomes)
     ended = []
     for outcome, figures in zip(outcomes, judged, strict=True):
-        if outcome.error is not None:
-            console.print(f"mobilevd: {_named(outcome.serial, outcome.error)}", markup=False)
         over = [verdict for verdict in figures if not verdict.ok]
         for verdict in over:
             console.print(f"mobilevd: {outcome.serial}: {verdict.line}", markup=False)
@@ -142,6 +140,15 @@ def finish(
     if junit is not None:
         write_junit(junit, command, outcomes, judged)
     raise typer.Exit(exit_code(ended))
+
+
+def complain(outcomes: Sequence[Outcome[Any]]) -> Console:
+    """A line on stderr for each device in trouble."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            console.print(f"mobilevd: {_named(outcome.serial, outcome.error)}", markup=False)
+    return console
 
 
 def _named(serial: str, error: str) -> str:

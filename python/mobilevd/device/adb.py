@@ -11,6 +11,7 @@ from typing import Any
 from .errors import DeviceTimeoutError, NotReadyError
 
 TIMEOUT = 30.0  # seconds, for commands that answer at once
+SLOWEST_LINK = 1e6  # bytes per second that a transfer is given time for
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,13 @@ class Finished:
         return " ".join(said.split())[-300:] or f"exit code {self.code}"
 
 
-def adb(*arguments: str, timeout: float = TIMEOUT, stdin: bytes | None = None) -> Finished:
+def adb(*arguments: str, timeout: float | None = None, stdin: bytes | None = None) -> Finished:
     """Runs adb. ``ANDROID_ADB_SERVER_PORT`` is adb's own affair.
 
-    NotReadyError without adb, DeviceTimeoutError after ``timeout`` seconds (adb is ended then, and
-    with it what it ran on the device). Any exit code is returned.
+    NotReadyError without adb, DeviceTimeoutError after ``timeout`` seconds (by default TIMEOUT; adb
+    is ended then, and with it what it ran on the device). Any exit code is returned.
     """
+    timeout = TIMEOUT if timeout is None else timeout
     binary = shutil.which("adb")
     if binary is None:
         raise NotReadyError("adb is not installed: apt-get install adb (Android platform-tools)")
@@ -50,6 +52,11 @@ def adb(*arguments: str, timeout: float = TIMEOUT, stdin: bytes | None = None) -
             "the link slow? try again, or reboot it"
         ) from None
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def transfer_time(size: int) -> float:
+    """Seconds that so many bytes are given before a link counts as hung."""
+    return TIMEOUT + size / SLOWEST_LINK
 
 
 def shown(arguments: Sequence[str]) -> str:

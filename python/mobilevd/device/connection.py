@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..whole_files import whole_file
-from .adb import TIMEOUT, Finished, adb, devices, shown
+from .adb import Finished, adb, devices, shown, transfer_time
 from .errors import (
     CommandFailedError,
     DamagedError,
@@ -28,7 +28,6 @@ from .errors import (
     StorageFullError,
 )
 
-SLOWEST_LINK = 1e6  # bytes per second that a transfer is given time for
 KILLED = 137  # 128 + SIGKILL
 
 _STATES = {
@@ -59,7 +58,7 @@ class Device:
         return f"Device({self.serial!r})"
 
     def adb(
-        self, *arguments: str, timeout: float = TIMEOUT, stdin: bytes | None = None
+        self, *arguments: str, timeout: float | None = None, stdin: bytes | None = None
     ) -> Finished:
         """adb with this device's serial; any exit code is returned."""
         return adb("-s", self.serial, *arguments, timeout=timeout, stdin=stdin)
@@ -75,13 +74,12 @@ class Device:
         """NotReadyError, with what to do, unless the device takes commands."""
         state = self.state()
         if state != "device":
-            what = _STATES.get(state, f"is in the state {state!r}: see mobilevd device list")
-            raise NotReadyError(f"{self.serial} {what}")
+            raise NotReadyError(f"{self.serial} {what_to_do(state)}")
 
     def shell(
         self,
         arguments: Sequence[str],
-        timeout: float = TIMEOUT,
+        timeout: float | None = None,
         stdin: bytes | None = None,
         check: bool = True,
         cwd: str | None = None,
@@ -94,11 +92,13 @@ class Device:
         """
         return self._run([arguments], timeout, stdin, check, cwd)
 
-    def shell_all(self, commands: Sequence[Sequence[str]], timeout: float = TIMEOUT) -> Finished:
+    def shell_all(
+        self, commands: Sequence[Sequence[str]], timeout: float | None = None
+    ) -> Finished:
         """Several programs by one trip, one after another; the first that fails raises."""
         return self._run(commands, timeout, None, True, None)
 
-    def append(self, part: str, whole: str, timeout: float = TIMEOUT) -> None:
+    def append(self, part: str, whole: str, timeout: float | None = None) -> None:
         """Moves the bytes of one file on the device to the end of another."""
         line = f"cat {shlex.quote(part)} >> {shlex.quote(whole)} && rm -f {shlex.quote(part)}"
         self._finish(line, f"append to {whole}", timeout, None, True)
@@ -106,7 +106,7 @@ class Device:
     def _run(
         self,
         commands: Sequence[Sequence[str]],
-        timeout: float,
+        timeout: float | None,
         stdin: bytes | None,
         check: bool,
         cwd: str | None,
@@ -119,7 +119,7 @@ class Device:
         return self._finish(line, shown(commands[0]), timeout, stdin, check)
 
     def _finish(
-        self, line: str, what: str, timeout: float, stdin: bytes | None, check: bool
+        self, line: str, what: str, timeout: float | None, stdin: bytes | None, check: bool
     ) -> Finished:
         # adb ends with 0 when the link is lost in the middle. Only a last line that the device's
         # shell wrote tells that all was done, and all of the output came.
@@ -142,10 +142,9 @@ class Device:
 
     def sha256(self, remote: str, timeout: float | None = None) -> str:
         """Of a file on the device, computed there."""
-        limit = TIMEOUT if timeout is None else timeout
-        return self.sha256_of_all([remote], limit)[0]
+        return self.sha256_of_all([remote], timeout)[0]
 
-    def sha256_of_all(self, remotes: Sequence[str], timeout: float = TIMEOUT) -> list[str]:
+    def sha256_of_all(self, remotes: Sequence[str], timeout: float | None = None) -> list[str]:
         """The same for several, in order, by one command."""
         done = self.shell(["sha256sum", "-b", *remotes], timeout)
         digests = done.text.split()
@@ -210,7 +209,7 @@ class Device:
             self._same(found, remote, timeout, f"{local.name!r} was pulled")
         return found
 
-    def read(self, remote: str, timeout: float = TIMEOUT) -> bytes:
+    def read(self, remote: str, timeout: float | None = None) -> bytes:
         """A small file's bytes."""
         return self.shell(["cat", remote], timeout).stdout
 
@@ -219,7 +218,7 @@ class Device:
         text = self.shell(["getprop"]).text
         return dict(re.findall(r"^\[(.*?)\]: \[(.*?)\]\r?$", text, re.MULTILINE | re.DOTALL))
 
-    def _same(self, digest: str, remote: str, timeout: float, what: str) -> None:
+    def _same(self, digest: str, remote: str, timeout: float | None, what: str) -> None:
         if self.sha256(remote, timeout) != digest:
             raise DamagedError(
                 f"{self.serial}: {what} damaged (another sha256): try again; if it stays so, use "
@@ -259,6 +258,13 @@ class Device:
         )
 
 
+def what_to_do(state: str) -> str:
+    """About a device in one of adb's states; empty for one that is ready."""
+    if state == "device":
+        return ""
+    return _STATES.get(state, f"is in the state {state!r}: see adb devices")
+
+
 def choose(
     serials: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> list[Device]:
@@ -285,11 +291,6 @@ def choose(
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def transfer_time(size: int) -> float:
-    """Seconds that so many bytes are given before a link counts as hung."""
-    return TIMEOUT + size / SLOWEST_LINK
 
 
 def _temporary(remote: str) -> str:

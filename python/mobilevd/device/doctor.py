@@ -18,11 +18,11 @@ from .thermal import cpu_temperature_c
 ABIS = ("arm64-v8a", "x86_64")  # what packages are made for (android_runner/pack.py)
 LEAST_API = 30  # ANDROID_PLATFORM of the build
 LEAST_VULKAN = (1, 1)  # of ExecuTorch's Vulkan backend
-_MEMORY_MB = (512, 2048)  # fail below, warn below: mini needs 0.2 GB, mobilevd-512x256 about 2
-_STORAGE_MB = (200, 4096)  # a package with mini; one with mobilevd-512x256 in fp32
-_BATTERY_PERCENT = 20  # phones save power below
-_BATTERY_C = (38.0, 45.0)  # warn above, fail above: charging and clocks are cut
-_CPU_C = 60.0  # a phone at rest is below
+MEMORY_MB = (512, 2048)  # fail below, warn below: mini needs 0.2 GB, mobilevd-512x256 about 2
+STORAGE_MB = (200, 4096)  # a package with mini; one with mobilevd-512x256 in fp32
+BATTERY_PERCENT = 20  # phones save power below
+BATTERY_C = (38.0, 45.0)  # warn above, fail above: charging and clocks are cut
+CPU_C = 60.0  # a phone at rest is below
 # Android's levels of throttling, from PowerManager.THERMAL_STATUS_*.
 _THROTTLING = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 _UNKNOWN = "look by hand: adb shell"
@@ -98,9 +98,9 @@ def _memory(device: Device) -> Finding:
     seen = f"{free / 1024:.1f} of {total / 1024:.1f} GB available"
     figures = {"available_mb": round(free), "total_mb": round(total)}
     advice = "close apps or reboot"
-    if free < _MEMORY_MB[0]:
+    if free < MEMORY_MB[0]:
         return fail("memory", seen, advice, **figures)
-    if free < _MEMORY_MB[1]:
+    if free < MEMORY_MB[1]:
         return warn("memory", seen, f"{advice} for any model but mini", **figures)
     return ok("memory", seen, **figures)
 
@@ -112,9 +112,9 @@ def _storage(device: Device) -> Finding:
     megabytes = free / (1 << 20)
     seen = f"{megabytes / 1024:.1f} GB free"
     advice = "free space, or mobilevd device clean"
-    if megabytes < _STORAGE_MB[0]:
+    if megabytes < STORAGE_MB[0]:
         return fail("storage", seen, advice, free_mb=round(megabytes))
-    if megabytes < _STORAGE_MB[1]:
+    if megabytes < STORAGE_MB[1]:
         return warn("storage", seen, f"{advice}, for large models", free_mb=round(megabytes))
     return ok("storage", seen, free_mb=round(megabytes))
 
@@ -173,11 +173,11 @@ def _battery(device: Device) -> Finding:
     warmth = "" if celsius is None else f", {celsius:.1f} °C"
     seen = f"{level} %{' plugged in' if plugged else ''}{warmth}"
     figures = {"battery_percent": level, "plugged": plugged, "battery_c": celsius}
-    if celsius is not None and celsius > _BATTERY_C[1]:
+    if celsius is not None and celsius > BATTERY_C[1]:
         return fail("battery", seen, "let it cool before anything else", **figures)
-    if celsius is not None and celsius > _BATTERY_C[0]:
+    if celsius is not None and celsius > BATTERY_C[0]:
         return warn("battery", seen, "let it cool: figures would be slow", **figures)
-    if level < _BATTERY_PERCENT:
+    if level < BATTERY_PERCENT:
         return warn("battery", seen, "charge it: phones save power below 20 %", **figures)
     return ok("battery", seen, **figures)
 
@@ -193,7 +193,7 @@ def _temperature(device: Device) -> Finding:
     seen = ", ".join(parts) or "unknown"
     if level is not None and level >= 3:
         return fail("temperature", seen, "let it cool: it has cut its clocks", **figures)
-    if level or (celsius is not None and celsius > _CPU_C):
+    if level or (celsius is not None and celsius > CPU_C):
         return warn("temperature", seen, "let it cool: bench waits (--cool-below)", **figures)
     if celsius is None:
         advice = "bench cannot wait for it to cool: leave pauses yourself"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .connection import Device
+from .adb import devices
+from .connection import Device, what_to_do
+from .errors import DeviceError
 
 # Of an emulator: Android's own, and the one of tests/device.
 _EMULATED = ("ro.kernel.qemu", "ro.boot.qemu")
@@ -23,3 +26,25 @@ def device_facts(device: Device) -> dict[str, Any]:
     facts = {key: properties.get(name) or None for key, name in named.items()}
     emulated = any(properties.get(name) == "1" for name in _EMULATED)
     return {"serial": device.serial, **facts, "emulated": emulated}
+
+
+def attached() -> list[dict[str, Any]]:
+    """A row for each device that adb lists, ready or not; ``advice`` if there is something to do.
+
+    A device that does not answer does not spoil the list.
+    """
+
+    def told(row: dict[str, Any]) -> dict[str, Any]:
+        facts: dict[str, Any] = dict.fromkeys(("manufacturer", "soc", "abi", "android", "emulated"))
+        advice = what_to_do(row["state"])
+        if row["state"] == "device":
+            try:
+                facts = device_facts(Device(row["serial"]))
+            except DeviceError as error:
+                advice = str(error)
+        model = facts.get("model") or row["model"]  # adb's has no spaces
+        return {**facts, **row, "model": model, "advice": advice}
+
+    rows = devices()
+    with ThreadPoolExecutor(max_workers=max(1, len(rows))) as pool:
+        return list(pool.map(told, rows))

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from .connection import Device, transfer_time
+from .adb import transfer_time
+from .connection import Device
 from .errors import DamagedError
 from .package import Source
 

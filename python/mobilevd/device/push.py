@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .connection import Device, transfer_time
+from .adb import transfer_time
+from .connection import Device
 from .errors import DamagedError, DeviceError, StorageFullError
 from .folder import DeviceFolder
 from .incoming import Incoming, batches

@@ -27,6 +27,7 @@ from .data.prefetch import prefetched
 from .gradient_checkpointing import checkpoint_blocks
 from .method import Method, Player
 from .plot import plot_losses
+from .precision import bf16_is_native
 from .run_log import RunLog
 from .settings import FREE_TO_CHANGE, Settings
 
@@ -62,7 +63,7 @@ class Run:
         """``inputs``: what the run depends on besides settings (name -> sha256); ``sheet`` writes
         a picture of samples of the averaged weights."""
         self.folder, self.method, self.data, self.settings = folder, method, data, settings
-        mixed = "bf16" if settings.precision == "bf16" else "no"
+        mixed = "bf16" if settings.precision == "bf16" and bf16_is_native() else "no"
         self.accelerator = accelerator or Accelerator(mixed_precision=mixed)
         self.sheet = sheet
         self.players = {p.name: p for p in method.players}

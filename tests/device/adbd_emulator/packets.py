@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 VERSION = 0x01000001  # the first whose payloads go without a checksum
 MAX_PAYLOAD = 1 << 20
-_HEADER = struct.Struct("<4sIIII4s")
+HEADER = struct.Struct("<4sIIII4s")
 
 # Argument 0 of AUTH.
 TOKEN, SIGNATURE, PUBLIC_KEY = 1, 2, 3
@@ -26,14 +26,14 @@ class Packet:
         # The sum is only looked at before the version is agreed on.
         total = sum(self.payload) & 0xFFFFFFFF if self.command in (b"CNXN", b"AUTH") else 0
         size = len(self.payload)
-        header = _HEADER.pack(self.command, self.arg0, self.arg1, size, total, magic)
+        header = HEADER.pack(self.command, self.arg0, self.arg1, size, total, magic)
         return header + self.payload
 
 
 async def read_packet(reader: asyncio.StreamReader) -> Packet:
     """IncompleteReadError at the end of the connection, ValueError for anything but a packet."""
-    header = await reader.readexactly(_HEADER.size)
-    command, arg0, arg1, size, _, magic = _HEADER.unpack(header)
+    header = await reader.readexactly(HEADER.size)
+    command, arg0, arg1, size, _, magic = HEADER.unpack(header)
     if bytes(b ^ 0xFF for b in command) != magic or size > MAX_PAYLOAD:
         raise ValueError(f"no adb packet: {header!r}")
     return Packet(command, arg0, arg1, await reader.readexactly(size))

@@ -34,8 +34,9 @@ async def run_shell(stream: Stream, line: str, root: DeviceRoot, faults: Faults)
     assert process.stderr
     garble = faults.takes("garble", line)
     feed = asyncio.create_task(_feed(stream, process))
+    killed = faults.takes("kill", line)
     try:
-        if faults.takes("kill", line):
+        if killed:
             os.killpg(process.pid, signal.SIGKILL)
 
         async def send(kind: int, source: asyncio.StreamReader) -> None:
@@ -43,6 +44,8 @@ async def run_shell(stream: Stream, line: str, root: DeviceRoot, faults: Faults)
 
         await asyncio.gather(send(STDOUT_ID, process.stdout), send(STDERR_ID, process.stderr))
         code = await process.wait()
+        if killed:  # even if it was faster
+            code = -signal.SIGKILL
         # As adbd tells of a signal: 128 and its number.
         await stream.write(packed(EXIT, bytes([code if code >= 0 else 128 - code])))
     finally:
