@@ -10,6 +10,7 @@
 #include "mobilevd/mobilevd.h"
 #include "runtime/backend_library.h"
 #include "runtime/error.h"
+#include "runtime/executorch_log.h"
 #include "runtime/image.h"
 #include "runtime/shared_pipeline.h"
 #include "runtime/version.h"
@@ -162,6 +163,8 @@ mobilevd::RgbImage copied(const uint8_t* pixels, int32_t width, int32_t height, 
 int32_t mobilevd_api_version(void) { return MOBILEVD_API_VERSION; }
 const char* mobilevd_version(void) { return mobilevd::kVersion; }
 const char* mobilevd_last_error(void) { return last_error.c_str(); }
+
+void mobilevd_capture_log(void) { mobilevd::capture_executorch_log(false); }
 
 mobilevd_status mobilevd_load_backend(const char* library) {
   return guarded([&] {

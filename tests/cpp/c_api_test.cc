@@ -41,8 +41,17 @@ std::vector<uint8_t> expected_frames(const RgbImage& image, uint64_t seed) {
   ClipRequest request;
   request.picture = image;
   request.seed = seed;
+  request.steps = 1;
   RunStats stats;
   return pipeline.generate(request, stats).rgb;
+}
+
+/// One sampling step: these tests are not about the clip.
+mobilevd_request one_step(uint64_t seed = 0) {
+  mobilevd_request request = MOBILEVD_REQUEST_INIT;
+  request.seed = seed;
+  request.steps = 1;
+  return request;
 }
 
 class CApi : public testing::ScratchFolder {
@@ -75,8 +84,7 @@ class CApi : public testing::ScratchFolder {
 
 TEST_F(CApi, GivesTheRunnersFramesBitForBit) {
   EXPECT_STREQ(mobilevd_last_result(pipeline_), "");
-  mobilevd_request request = MOBILEVD_REQUEST_INIT;
-  request.seed = 7;
+  const mobilevd_request request = one_step(7);
   ASSERT_EQ(generate(&request), MOBILEVD_OK) << error();
   EXPECT_EQ(frames_, expected_frames(image_, 7));
   const std::string result = mobilevd_last_result(pipeline_);
@@ -85,12 +93,13 @@ TEST_F(CApi, GivesTheRunnersFramesBitForBit) {
 }
 
 TEST_F(CApi, RowsMayBePaddedAndAFileIsThePicture) {
+  const mobilevd_request request = one_step();
   const auto row = static_cast<size_t>(3 * image_.width);
   std::vector<uint8_t> padded((row + 5) * static_cast<size_t>(image_.height), 255);
   for (size_t y = 0; y < static_cast<size_t>(image_.height); ++y) {
     std::memcpy(padded.data() + y * (row + 5), image_.pixels.data() + y * row, row);
   }
-  ASSERT_EQ(mobilevd_generate_rgb(pipeline_, padded.data(), 40, 30, row + 5, nullptr,
+  ASSERT_EQ(mobilevd_generate_rgb(pipeline_, padded.data(), 40, 30, row + 5, &request,
                                   frames_.data(), frames_.size()),
             MOBILEVD_OK)
       << error();
@@ -103,7 +112,7 @@ TEST_F(CApi, RowsMayBePaddedAndAFileIsThePicture) {
   picture.rgb = image_.pixels;
   write_frames(picture, 7, path("clip"));
   std::vector<uint8_t> from_file(clip_.bytes);
-  ASSERT_EQ(mobilevd_generate_file(pipeline_, path("clip/frame_0000.png").c_str(), nullptr,
+  ASSERT_EQ(mobilevd_generate_file(pipeline_, path("clip/frame_0000.png").c_str(), &request,
                                    from_file.data(), from_file.size()),
             MOBILEVD_OK)
       << error();
@@ -125,7 +134,7 @@ int count_calls(void* user, const char* stage, int32_t done, int32_t total) {
 
 TEST_F(CApi, ProgressReachesTheEndOrCancels) {
   Calls calls;
-  mobilevd_request request = MOBILEVD_REQUEST_INIT;
+  mobilevd_request request = one_step();
   request.progress = count_calls;
   request.user = &calls;
   ASSERT_EQ(generate(&request), MOBILEVD_OK) << error();
@@ -149,12 +158,12 @@ TEST_F(CApi, TwoPipelinesInTwoThreads) {
   std::vector<uint8_t> others(clip_.bytes);
   mobilevd_status status = MOBILEVD_INTERNAL;
   std::thread thread([&] {
-    mobilevd_request request = MOBILEVD_REQUEST_INIT;
-    request.seed = 1;
+    const mobilevd_request request = one_step(1);
     status = mobilevd_generate_rgb(other, image_.pixels.data(), 40, 30, 120, &request,
                                    others.data(), others.size());
   });
-  ASSERT_EQ(generate(nullptr), MOBILEVD_OK) << error();
+  const mobilevd_request request = one_step();
+  ASSERT_EQ(generate(&request), MOBILEVD_OK) << error();
   thread.join();
   ASSERT_EQ(status, MOBILEVD_OK);
   mobilevd_close(other);
@@ -171,7 +180,7 @@ struct Nested {
 
 TEST_F(CApi, AClipWithinItsOwnProgressIsRefused) {
   Nested nested{pipeline_, frames_.data(), frames_.size()};
-  mobilevd_request request = MOBILEVD_REQUEST_INIT;
+  mobilevd_request request = one_step();
   request.user = &nested;
   request.progress = [](void* user, const char*, int32_t, int32_t) {
     auto& inner = *static_cast<Nested*>(user);
@@ -189,20 +198,20 @@ TEST_F(CApi, WrongArgumentsAreUsageAndSayWhich) {
     EXPECT_EQ(generate(&request), MOBILEVD_USAGE) << says;
     EXPECT_NE(error().find(says), std::string::npos) << error();
   };
-  mobilevd_request request = MOBILEVD_REQUEST_INIT;
+  mobilevd_request request = one_step();
   request.steps = -1;
   refuses(request, "steps");
-  request = MOBILEVD_REQUEST_INIT;
+  request = one_step();
   request.fps = 0.5;
   refuses(request, "fps");
-  request = MOBILEVD_REQUEST_INIT;
+  request = one_step();
   request.motion_bucket = std::numeric_limits<double>::quiet_NaN();
   refuses(request, "motion-bucket");
-  request = MOBILEVD_REQUEST_INIT;
+  request = one_step();
   request.struct_size = sizeof(request) + 8;
   refuses(request, "struct_size");
   frames_.pop_back();
-  refuses(MOBILEVD_REQUEST_INIT, std::to_string(clip_.bytes).c_str());
+  refuses(one_step(), std::to_string(clip_.bytes).c_str());
   const uint8_t pixel[3] = {};
   const auto rgb = [&](const uint8_t* pixels, int32_t width, size_t row) {
     return mobilevd_generate_rgb(pipeline_, pixels, width, 1, row, nullptr, frames_.data(), 0);
@@ -217,7 +226,7 @@ TEST_F(CApi, WrongArgumentsAreUsageAndSayWhich) {
 
 /// An app built with a header that had less knows nothing of what came later.
 TEST_F(CApi, AnOlderHeadersStructIsShorter) {
-  mobilevd_request request = MOBILEVD_REQUEST_INIT;
+  mobilevd_request request = one_step();
   request.struct_size = offsetof(mobilevd_request, fps);
   request.fps = 1e9;  // beyond what the caller knows: not read
   EXPECT_EQ(generate(&request), MOBILEVD_OK) << error();

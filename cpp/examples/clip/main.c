@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
     return MOBILEVD_USAGE;
   }
   signal(SIGINT, on_interrupt);
+  mobilevd_capture_log();
 
   mobilevd_pipeline* pipeline = NULL;
   mobilevd_clip clip;

@@ -84,7 +84,7 @@ typedef struct mobilevd_request {
 } mobilevd_request;
 #define MOBILEVD_REQUEST_INIT {sizeof(mobilevd_request), 0, 0, 0.0, -1.0, -1.0, NULL, NULL}
 
-/* What the clips of a bundle are. */
+/* What the clips of a bundle are; stays as it is within a major version. */
 typedef struct mobilevd_clip {
   int32_t frames, height, width;
   double fps;   /* unless a request says otherwise */
@@ -98,6 +98,10 @@ MOBILEVD_API const char* mobilevd_version(void);
 /* What was wrong with the last call of this thread that failed; "" before. Valid until the next
  * call of this thread. */
 MOBILEVD_API const char* mobilevd_last_error(void);
+
+/* Takes ExecuTorch's own log off stderr for the whole process, and puts its last error into
+ * mobilevd_last_error(). For apps; a library in somebody else's process leaves it alone. */
+MOBILEVD_API void mobilevd_capture_log(void);
 
 /* Loads a shared library that registers a further ExecuTorch backend (Vulkan, QNN) into the
  * process, before bundles that need it are opened. */

@@ -33,8 +33,15 @@ if TYPE_CHECKING:
     from ..runtime.video import Frames
 
 TIMEOUT = 600.0  # seconds that one start of the runner may take
-GRACE = 3.0  # more for the device to say that they are over
-TIMED_OUT = 124  # what timeout(1) ends with
+
+# $0: a file for the process's number, so that a runner that hangs can be ended. Not by timeout(1):
+# toybox's (0.8.9) loses the exit code of a program that ends at once.
+_START = 'echo $$ > "$0" && exec "$@"'
+# $0: a run's folder. Only a process that has it among its arguments is the runner.
+_END = (
+    'pid=$(cat "$0/pid" 2>/dev/null) && grep -qF "$0/" "/proc/$pid/cmdline" 2>/dev/null && '
+    'kill -9 "$pid"; rm -rf "$0"'
+)
 
 
 class RunnerError(RuntimeError):
@@ -96,14 +103,15 @@ def install(
 
 @contextmanager
 def run_folder(installed: Installed) -> Iterator[str]:
-    """A new folder on the device for what one command makes; removed again, as well as it goes."""
+    """A new folder on the device for what one command makes; at the end it is removed, and a runner
+    that still works on it is ended, as well as it goes."""
     relative = f"runs/{secrets.token_hex(6)}"
     path = installed.folder.make(relative)
     try:
         yield path
     finally:
         with suppress(DeviceError):  # it may be gone; mobilevd device clean takes the rest
-            installed.device.shell(["rm", "-rf", path])
+            installed.device.shell(["sh", "-c", _END, path])
 
 
 def start_runner(
@@ -122,24 +130,19 @@ def start_runner(
     command += ["--output", f"{run}/frames", "--json", result, *flags]
     if cores is not None:
         command = ["taskset", mask(cores), *command]
-    # Ended there, too: a runner that hangs would slow down all that comes after it.
-    command = ["timeout", "-k", "1", f"{timeout:g}", *command]
     device = installed.device
-    late = DeviceTimeoutError(
-        f"{device.serial}: the runner did not end within {timeout:g} s: give it longer by "
-        "--timeout, or see whether the device hangs"
-    )
     try:
-        done = device.shell(command, timeout + GRACE, check=False)
+        done = device.shell(["sh", "-c", _START, f"{run}/pid", *command], timeout, check=False)
     except KilledError:  # in terms of what the user started, not of our command line
         raise KilledError(
             f"{device.serial}: the runner was killed (exit code 137), probably for want of memory: "
             "close apps, use a smaller bundle or precision"
         ) from None
     except DeviceTimeoutError:
-        raise late from None
-    if done.code == TIMED_OUT:
-        raise late
+        raise DeviceTimeoutError(
+            f"{device.serial}: the runner did not end within {timeout:g} s: give it longer by "
+            "--timeout, or see whether the device hangs"
+        ) from None
     if done.code:
         raise _failure(device, done)
     text = device.read(result)

@@ -94,7 +94,8 @@ def test_a_clip_is_the_hosts_and_names_our_ops(package, tmp_path):
     rows, columns = np.mgrid[0:48, 0:64]
     picture = np.stack([4 * columns, 5 * rows, 2 * (rows + columns)], axis=-1).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "picture.png")
-    flags = ["--image", tmp_path / "picture.png", "--seed", 7, "--threads", 2]
+    # One step: qemu is slow.
+    flags = ["--image", tmp_path / "picture.png", "--seed", 7, "--steps", 1, "--threads", 2]
 
     def outputs(name: str) -> list[Any]:
         return [
