@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -18,6 +19,13 @@ from .shell_service import run_exec, run_shell
 from .streams import Connection, Stream
 from .sync_service import SyncService
 
+_NEEDED = {
+    "adb": "adb",
+    "mksh-static": "mksh",
+    "toybox": "toybox",
+    "qemu-aarch64-static": "qemu-user-static",
+    "nsenter": "util-linux",
+}
 FEATURES = "shell_v2,stat_v2,ls_v2,fixed_push_mkdir,sendrecv_v2"
 
 
@@ -98,6 +106,9 @@ class Emulator:
     """
 
     def __init__(self, folder: Path) -> None:
+        lacking = [package for tool, package in _NEEDED.items() if not shutil.which(tool)]
+        if lacking:
+            raise RuntimeError(f"the emulated device needs: apt-get install {' '.join(lacking)}")
         self._folder = folder
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="adbd emulator")
