@@ -74,7 +74,7 @@ def test_none_and_several_and_unauthorised(emulator, phone):
             Device(other.serial).require_ready()
         with pytest.raises(NotReadyError, match="not attached"):
             Device("nowhere:1").require_ready()
-        with pytest.raises(DeviceError, match="unauthorized"):
+        with pytest.raises(DeviceError, match="unlock it"):
             Device(other.serial).shell(["true"])
         emulator.detach(phone)
         emulator.detach(other)

@@ -51,6 +51,17 @@ def test_list(emulator, two, mobilevd, tmp_path):
     assert "unlock it" in rows[locked.serial]["advice"]
 
 
+def test_a_hung_device_does_not_spoil_the_list(monkeypatch, two, mobilevd, tmp_path):
+    phone, other = two
+    monkeypatch.setattr("mobilevd.device.adb.TIMEOUT", 4.0)
+    phone.faults.begin(hang="getprop")
+    assert mobilevd("device", "list", "--json", tmp_path / "list.json").code == 0
+    rows = {row["serial"]: row for row in json.loads((tmp_path / "list.json").read_text())}
+    assert "did not answer within 4 s" in rows[phone.serial]["advice"]
+    assert (rows[phone.serial]["model"], rows[phone.serial]["abi"]) == ("Emulated_8_Gen_3", None)
+    assert rows[other.serial]["abi"] == "x86_64"
+
+
 def test_push_and_clean(phone, packed, mobilevd, tmp_path):
     command = ("device", "push", "--package", packed, "--bundle", packed / "bundle")
     done = mobilevd(*command, "--folder", "ci", "--json", tmp_path / "push.json")

@@ -1,9 +1,10 @@
 """Phones: found, filled, run and measured over adb."""
 
 from .adb import Finished, devices
-from .connection import Device, choose
+from .connection import Device
 from .errors import DeviceError
 from .folder import DeviceFolder
+from .many import choose
 from .package import Package, read_package
 from .push import push_bundle, push_package, push_picture, require_complete
 

@@ -13,6 +13,15 @@ from .errors import DeviceTimeoutError, NotReadyError
 TIMEOUT = 30.0  # seconds, for commands that answer at once
 SLOWEST_LINK = 1e6  # bytes per second that a transfer is given time for
 
+_STATES = {
+    "unauthorized": "is not authorised: unlock it and accept this computer's key",
+    "offline": "is offline: plug it in again, or adb reconnect",
+    "absent": "is not attached: see mobilevd device list",
+    "bootloader": "is in its bootloader: start Android (adb reboot)",
+    "recovery": "is in recovery: start Android (adb reboot)",
+    "sideload": "is in sideload: start Android (adb reboot)",
+}
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -83,3 +92,10 @@ def devices() -> list[dict[str, Any]]:
     if done.code:
         raise NotReadyError(f"adb devices failed ({done.code}): {done.reason}")
     return parse_devices(done.text)
+
+
+def what_to_do(state: str) -> str:
+    """About a device in one of adb's states; empty for one that is ready."""
+    if state == "device":
+        return ""
+    return _STATES.get(state, f"is in the state {state!r}: see adb devices")

@@ -7,17 +7,16 @@ and quotes each argument, so that no name or path is ever read as shell syntax.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
 from ..whole_files import whole_file
-from .adb import Finished, adb, devices, shown, transfer_time
+from .adb import Finished, adb, devices, shown, transfer_time, what_to_do
 from .batches import batches
 from .errors import (
     CommandFailedError,
@@ -33,14 +32,6 @@ LINE_BYTES = 32_000  # of a command: adb's own limit is 64 KB
 KILLED = 137  # 128 + SIGKILL
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_STATES = {
-    "unauthorized": "is not authorised: unlock it and accept this computer's key",
-    "offline": "is offline: plug it in again, or adb reconnect",
-    "absent": "is not attached: see mobilevd device list",
-    "bootloader": "is in its bootloader: start Android (adb reboot)",
-    "recovery": "is in recovery: start Android (adb reboot)",
-    "sideload": "is in sideload: start Android (adb reboot)",
-}
 # What adb says of a transfer when the link is the reason; "remote …" would be the device's answer.
 _GONE = re.compile(
     r"device '.*' not found|device offline|device unauthorized|device still|error: closed"
@@ -247,11 +238,14 @@ class Device:
 
     def _unfinished(self, done: Finished, what: str) -> DeviceError:
         """The answer lacks its end: the link was lost, or what came is noise."""
-        if done.stdout and not done.code and self.state() == "device":
+        state = self.state()
+        if state == "device" and done.stdout and not done.code:
             return DamagedError(
                 f"{self.serial}: the answer to {what} is cut off or garbled: try again; if it "
                 "stays so, use another cable or port"
             )
+        if state == "unauthorized":
+            return NotReadyError(f"{self.serial} {what_to_do(state)}")
         return self._lost(done, what)
 
     def _failed(self, done: Finished, what: str) -> DeviceError:
@@ -267,36 +261,6 @@ class Device:
             f"{self.serial} went away during {what}{said}: check cable and screen lock, wait if it "
             "reboots, then run the same command again"
         )
-
-
-def what_to_do(state: str) -> str:
-    """About a device in one of adb's states; empty for one that is ready."""
-    if state == "device":
-        return ""
-    return _STATES.get(state, f"is in the state {state!r}: see adb devices")
-
-
-def choose(
-    serials: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> list[Device]:
-    """The devices meant by ``--serial``, else ``ANDROID_SERIAL``, else the only one attached.
-
-    NotReadyError if none or several are attached and none was named. Those named are not asked yet:
-    with several, one that is missing must not spoil the others (:meth:`Device.require_ready`).
-    """
-    variables = os.environ if environment is None else environment
-    named = list(serials) or [s for s in [variables.get("ANDROID_SERIAL", "")] if s]
-    if named:
-        return [Device(serial) for serial in dict.fromkeys(named)]
-    attached = devices()
-    if not attached:
-        raise NotReadyError(
-            "no device is attached: plug one in with USB debugging on, or adb connect HOST:PORT"
-        )
-    if len(attached) > 1:
-        found = ", ".join(f"{row['serial']} ({row['state']})" for row in attached)
-        raise NotReadyError(f"several devices are attached, choose by --serial: {found}")
-    return [Device(attached[0]["serial"])]
 
 
 def file_sha256(path: Path) -> str:

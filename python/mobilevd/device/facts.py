@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .adb import devices
-from .connection import Device, what_to_do
+from .adb import devices, what_to_do
+from .connection import Device
 from .errors import DeviceError
 
 # Of an emulator: Android's own, and the one of tests/device.
