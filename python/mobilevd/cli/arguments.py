@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -98,11 +98,3 @@ def model_of(source: str) -> Model:
     if not Path(source).is_dir():
         preset_of(source)
     return load_model(source)
-
-
-def picture_as_seen(image: Path, height: int, width: int) -> Any:
-    """The picture as the pipeline takes it: rotated, cropped, resized; uint8 [H, W, 3]."""
-    from ..runtime import load_image
-
-    seen = load_image(str(image), height, width)
-    return (seen.transpose(1, 2, 0) * 255).round().astype("uint8")

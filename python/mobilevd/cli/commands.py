@@ -42,7 +42,6 @@ from .arguments import (
     check_clip,
     check_picture,
     check_sampling,
-    picture_as_seen,
     shipped_mini,
 )
 from .device import device
@@ -70,7 +69,7 @@ def generate(
 ) -> None:
     """Make a clip from a picture."""
     check_sampling(seed, threads, steps, fps, max_memory_mb)
-    from ..runtime import Pipeline, capture_executorch_log
+    from ..runtime import Pipeline, capture_executorch_log, picture_as_seen
     from ..runtime.video import write_contact_sheet, write_video
 
     capture_executorch_log()
@@ -109,6 +108,7 @@ def encode(
     contact_sheet: ContactSheet = None,
 ) -> None:
     """Turn the runner's frames into a video, and a contact sheet."""
+    from ..runtime import picture_as_seen
     from ..runtime.video import read_frames, write_contact_sheet, write_video
 
     check_clip(output)

@@ -24,7 +24,6 @@ from .arguments import (
     check_clip,
     check_picture,
     check_sampling,
-    picture_as_seen,
     shipped_mini,
 )
 from .device import device
@@ -135,6 +134,7 @@ def run(
 
 
 def _write_sheet(sheet: Path, image: Path, clip: Path) -> None:
+    from ..runtime import picture_as_seen
     from ..runtime.video import read_frames, write_contact_sheet
 
     frames = read_frames(clip)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import BackendLibs, Json, model_of, picture_as_seen
+from .arguments import BackendLibs, Json, model_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -88,6 +88,7 @@ def _measure(
     from PIL import Image
 
     from ..evaluate.parity import first_over, measure_parity
+    from ..runtime import picture_as_seen
 
     loaded = model_of(model or manifest["preset"])
     if image is None:

@@ -50,8 +50,9 @@ class Run:
         """The clip's, where the result names one and it is still there."""
         return _read(self.folder, self.result.get("clip"))
 
-    def picture(self) -> Frames | None:
-        return _read_picture(self.folder, self.result.get("picture"))
+    def picture(self, height: int, width: int) -> Frames | None:
+        """What it started from, as the pipeline saw it."""
+        return _read_picture(self.folder, self.result.get("picture"), height, width)
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -93,14 +94,12 @@ def _read(folder: Path, clip: Any) -> Frames | None:
         return None
 
 
-def _read_picture(folder: Path, picture: Any) -> Frames | None:
-    import numpy as np
-    from PIL import Image, ImageOps
+def _read_picture(folder: Path, picture: Any, height: int, width: int) -> Frames | None:
+    from ...runtime import Error, picture_as_seen
 
     if not isinstance(picture, str) or not (folder / picture).is_file():
         return None
     try:
-        with Image.open(folder / picture) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except OSError:
+        return picture_as_seen(folder / picture, height, width)
+    except (Error, OSError):  # replaced by something else since
         return None

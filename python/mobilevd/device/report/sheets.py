@@ -31,8 +31,8 @@ def sheets(runs: Sequence[Run]) -> list[Sheet]:
         frames = run.frames()
         if frames is None:
             continue
-        picture = run.picture()
         count, height, width, _ = frames.shape
+        picture = run.picture(height, width)
         scale = max(1, 128 // max(height, width))
         given = frames[0] if picture is None else picture
         black, white = (contact_sheet(given, frames, scale, background) for background in (0, 255))
