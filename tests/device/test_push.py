@@ -89,8 +89,10 @@ def test_a_file_changed_on_the_device_is_sent_again(folder, package):
     path = push_package(folder, package).path
     folder.device.push_bytes(b"w" * 299_999 + b"x", f"{path}/{BIG}")
     folder.device.shell(["touch", "-d", "@7", f"{path}/{BIG}"])
-    folder.device.shell(["rm", f"{path}/bin/run"])
-    assert sorted(push_package(folder, package).sent) == ["bin/run", BIG]
+    folder.device.shell(["rm", f"{path}/bundle/bundle.json"])
+    folder.device.shell(["chmod", "600", f"{path}/bin/run"])
+    assert sorted(push_package(folder, package).sent) == ["bin/run", "bundle/bundle.json", BIG]
+    assert folder.device.shell([f"{path}/bin/run"]).text == "runs\n"
     whole(folder, package)
 
 

@@ -159,7 +159,7 @@ def _write_manifest(
 
 
 def _listing(folder: DeviceFolder, tree: str) -> dict[str, str]:
-    """What is in a tree but folders: relative path -> "size seconds" of its last change."""
+    """What is in a tree but folders: relative path -> "size time mode"."""
     root = folder.at(tree)
     device = folder.device
     found = device.shell(["find", root, "!", "-type", "d", "-print0"]).stdout.split(b"\0")
@@ -167,7 +167,7 @@ def _listing(folder: DeviceFolder, tree: str) -> dict[str, str]:
     if not all(path.startswith(root + "/") for path in paths):
         raise DamagedError(f"{device.serial}: find answered nonsense: try again")
     listing = {}
-    for some, done in device.shell_on(["stat", "-c", "%s %Y"], paths):
+    for some, done in device.shell_on(["stat", "-c", "%s %Y %a"], paths):
         lines = done.text.split("\n")[:-1]
         if len(lines) != len(some):
             raise DamagedError(f"{device.serial}: stat answered nonsense: try again")
@@ -186,7 +186,8 @@ def _good(
     good, doubtful = set(), []
     for name, source in files.items():
         stat = there.get(name, "")
-        if stat.split(" ")[0] != str(source.bytes):
+        size, mode = stat.partition(" ")[0], stat.rpartition(" ")[2]
+        if (size, mode) != (str(source.bytes), "755" if source.executable else "644"):
             continue
         if known.get(name) == {"sha256": source.sha256, "stat": stat}:
             good.add(name)
