@@ -95,6 +95,7 @@ class Connection:
         self._banner, self._service, self._faults = banner, service, faults
         self._authorised = authorised
         self._streams: dict[int, Stream] = {}
+        self._last = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -140,14 +141,18 @@ class Connection:
             self._streams[packet.arg1].take(packet)
 
     async def _open(self, packet: Packet) -> None:
-        own = max(self._streams, default=0) + 1
+        self._last = own = self._last + 1
         stream = self._streams[own] = Stream(self, own, packet.arg0)
         await self.send(Packet(b"OKAY", own, packet.arg0))
-        task = asyncio.create_task(self._run(stream, packet.payload.rstrip(b"\0").decode()))
+        name = packet.payload.rstrip(b"\0").decode(errors="surrogateescape")
+        task = asyncio.create_task(self._run(own, stream, name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, stream: Stream, name: str) -> None:
-        with suppress(EOFError, ConnectionError):
-            await self._service(stream, name)
-        await stream.close()
+    async def _run(self, own: int, stream: Stream, name: str) -> None:
+        try:
+            with suppress(EOFError, ConnectionError):
+                await self._service(stream, name)
+        finally:
+            await stream.close()
+            del self._streams[own]
