@@ -51,7 +51,9 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16 (autocast).")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, or bf16 (autocast) where the hardware has it.")
+    ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Steps.")] = None,
     sample_every: Annotated[
         int | None, typer.Option(min=0, help="Steps between pictures of samples; 0: none.")

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ..compress.flops import cost
+from ..evaluate.features import DigitsFeatures
 from ..evaluate.measure import CLIPS, measure
 from ..training.data import MovingDigits, clip_rng
 from ..training.start import checksum
@@ -23,19 +24,30 @@ SEED = 7  # of pictures, real clips and noise: the same for all rows
 def measure_row(
     benchmark: Benchmark, row: Row, report: Report, clips: int = CLIPS, latency: bool = True
 ) -> dict[str, Any]:
-    """The row's figures; those of the same weights and number of clips are not made again."""
+    """The row's figures; not made again for the same weights, feature network and clips."""
     path = benchmark.results / "rows" / f"{row.name}.json"
-    weights = checksum(benchmark.weights(row.stage))
+    extract = DigitsFeatures()
+    made_from = {
+        "weights_sha256": checksum(benchmark.weights(row.stage)),
+        "features_sha256": extract.digest,
+        "clips": clips,
+    }
     if path.is_file():
         kept = dict(json.loads(path.read_text()))
-        if (kept["weights_sha256"], kept["clips"]) == (weights, clips):
+        if made_from.items() <= kept.items():
             return kept
     model = row.model(benchmark)
     preset = model.preset
     sheet = benchmark.results / "sheets" / f"{row.name}.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     figures = measure(
-        model, clips, benchmark.work / "clips", seed=SEED, sheet=sheet, progress=report
+        model,
+        clips,
+        benchmark.work / "clips",
+        seed=SEED,
+        extract=extract,
+        sheet=sheet,
+        progress=report,
     )
     unet = cost(preset.unet, preset.latent_size)
     figures |= {
@@ -46,8 +58,7 @@ def measure_row(
         "params": unet.params,
         "latency_ms": None,
         "threads": torch.get_num_threads(),
-        "weights_sha256": weights,
-    }
+    } | made_from
     if latency:
         report(0, 1, f"latency of {row.name}")
         figures["latency_ms"] = latency_ms(model, benchmark.work / "latency", _picture(preset.size))

@@ -12,11 +12,11 @@ from pathlib import Path
 from time import monotonic
 
 import torch
-from accelerate import PartialState
 
 from ..models.store import save_model
 from ..training.data import Mixture
 from ..training.methods.mobilevd import collapse
+from ..training.processes import processes
 from ..training.start import model_at
 from ..training.train import Training, train
 from ..whole_files import whole_file, write_text
@@ -85,11 +85,11 @@ def run_stage(benchmark: Benchmark, stage: Stage, minutes: float | None, report:
     )
     started = monotonic()
     finished = train(training)
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         _add_seconds(folder, monotonic() - started)
         if finished:
             _publish(benchmark, stage, training)
-    PartialState().wait_for_everyone()
+    processes().wait_for_everyone()
     return finished
 
 
@@ -138,7 +138,7 @@ def _record(benchmark: Benchmark, stage: Stage, seconds: float) -> None:
     record = {
         "stage": described(stage),
         "seconds": round(seconds, 1),
-        "processes": PartialState().num_processes,
+        "processes": processes().num_processes,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "date": datetime.now(UTC).date().isoformat(),

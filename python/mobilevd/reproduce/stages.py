@@ -16,7 +16,7 @@ from ..training.methods.mobilevd_options import Options
 from ..training.recipe_file import MINI_CONSTANTS
 from ..training.settings import Settings
 
-CACHED_CLIPS: Mapping[str, int] = {"mini": 16384, "mini-hd": 4096}
+CACHED_CLIPS: Mapping[str, int] = {"mini": 8192, "mini-hd": 2048}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Stage:
         return get_preset(self.preset_name)
 
 
-_SVD = Settings(5000, 16, 1e-3, warmup=100, cooldown_share=0.5, precision="bf16", sample_every=1000)
+_SVD = Settings(2400, 16, 1e-3, warmup=100, cooldown_share=0.5, precision="bf16", sample_every=1000)
 _GAME = Settings(
     400, 8, 2e-4, warmup=30, cooldown_share=0.4, ema_decay=0.99, precision="bf16",
     checkpoint_every=50, sample_every=200,
@@ -68,9 +68,9 @@ STAGES: tuple[Stage, ...] = (
         1600, 24, 2e-3, weight_decay=0.0, warmup=100, cooldown_share=0.5, precision="bf16",
     )),
     Stage("pretraining", "svd", "mini", _SVD),
-    Stage("svd-hd", "svd", "mini-hd", replace(_SVD, steps=1200, learning_rate=7e-4), "pretraining"),
+    Stage("svd-hd", "svd", "mini-hd", replace(_SVD, steps=400, learning_rate=6e-4), "pretraining"),
     Stage(
-        "low_resolution", "mobilevd", "mini", replace(_SVD, steps=500, learning_rate=5e-4),
+        "low_resolution", "mobilevd", "mini", replace(_SVD, steps=250, learning_rate=5e-4),
         "svd-hd", "svd-hd", "low_resolution",
     ),
     Stage(

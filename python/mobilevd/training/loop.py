@@ -27,6 +27,8 @@ from .data.prefetch import prefetched
 from .gradient_checkpointing import checkpoint_blocks
 from .method import Method, Player
 from .plot import plot_losses
+from .precision import bf16_is_native
+from .processes import processes
 from .run_log import RunLog
 from .settings import FREE_TO_CHANGE, Settings
 
@@ -62,7 +64,8 @@ class Run:
         """``inputs``: what the run depends on besides settings (name -> sha256); ``sheet`` writes
         a picture of samples of the averaged weights."""
         self.folder, self.method, self.data, self.settings = folder, method, data, settings
-        mixed = "bf16" if settings.precision == "bf16" else "no"
+        mixed = "bf16" if settings.precision == "bf16" and bf16_is_native() else "no"
+        processes()
         self.accelerator = accelerator or Accelerator(mixed_precision=mixed)
         self.sheet = sheet
         self.players = {p.name: p for p in method.players}
@@ -220,7 +223,7 @@ class Run:
                 late = max_minutes is not None and self._late(started + 60 * max_minutes)
                 if self.step % settings.checkpoint_every == 0 or last or late:
                     self.save()
-                    if main:
+                    if main and self.step >= settings.log_every:
                         plot_losses(self.folder / "log.csv", self.folder / "loss.png")
                 if settings.sample_every and (self.step % settings.sample_every == 0 or last):
                     self._write_sheet()

@@ -10,7 +10,8 @@ class Settings:
     """``steps`` fixes the schedule: warm-up, constant, then linear to zero.
 
     ``batch_size`` counts clips of all processes; each takes its share, in micro-batches of at most
-    ``micro_batch`` clips whose gradients add up. None of this changes the loss.
+    ``micro_batch`` clips whose gradients add up. None of this changes the loss. ``precision`` is
+    "fp32", or "bf16": autocast where the hardware has it, fp32 where not (``precision.py``).
     """
 
     steps: int

