@@ -51,7 +51,7 @@ class Measured:
 
 
 @device.command(
-    epilog="Example: mobilevd device bench --package build/package --bundle bundles/mini "
+    epilog="Example: mobilevd device bench --package build/packages/android-arm64 "
     "--bar total_ms=1500 --baseline last.json --json now.json"
 )
 def bench(

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from ..device import Device
 
 
-@device.command(
-    epilog="Example: mobilevd device push --package build/package --bundle bundles/mini"
-)
+@device.command(epilog="Example: mobilevd device push --package build/packages/android-arm64")
 def push(
     package: Annotated[
         Path | None, typer.Option("--package", help="What make android-bundle wrote.")

@@ -54,7 +54,8 @@ def bundle_of(package: Package, bundle: Path | None) -> tuple[Path | None, Path]
 
 
 @device.command(
-    epilog="Example: mobilevd device run photo.jpg -o clip.mp4 --package build/package --seed 7"
+    epilog="Example: mobilevd device run photo.jpg -o clip.mp4 "
+    "--package build/packages/android-arm64 --seed 7"
 )
 def run(
     image: Annotated[Path, typer.Argument(help="A JPEG or PNG.")],

@@ -103,3 +103,19 @@ def test_only_the_c_api_is_exported(prefix):
     declared = {name for name in names if f" {name}(" in header or f"* {name}(" in header}
     assert names == declared
     assert len(names) == 11
+
+
+@pytest.mark.aarch64
+def test_an_app_for_arm_links_and_loads(tmp_path):
+    prefix, build = tmp_path / "prefix", tmp_path / "build"
+    built = ROOT / "build" / "aarch64-linux"
+    cmake("--install", built, "--component", "embedding", "--prefix", prefix)
+    cmake(
+        *("-S", EXAMPLE, "-B", build, "-G", "Ninja"),
+        f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64-linux-gnu.cmake'}",
+        f"-Dmobilevd_DIR={prefix / 'lib' / 'cmake' / 'mobilevd'}",
+    )
+    cmake("--build", build)
+    done = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", build / "clip")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "usage: clip BUNDLE PHOTO CLIP.rgb\n"
