@@ -48,7 +48,7 @@ def reproduce(
     """Train the teacher and every method on the small benchmark and print their table.
 
     What is in --results is not done again. Several processes may work on different --stage at the
-    same time, or share one: accelerate launch --cpu --num_processes 2 -m mobilevd reproduce ...
+    same time, or share one: accelerate launch --multi_gpu --num_processes 2 -m mobilevd reproduce
     """
     from ..reproduce.ablations import ABLATIONS
     from ..reproduce.run import Benchmark, run_stage

@@ -176,7 +176,9 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from test_loop import SETTINGS, run
 from pathlib import Path
-run(Path(sys.argv[1])).train()
+a_run = run(Path(sys.argv[1]))
+assert a_run.accelerator.num_processes == 2
+a_run.train()
 """
 
 
@@ -187,7 +189,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
     here = os.path.dirname(__file__)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     launch = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
         "--main_process_port", "0", str(program), str(tmp_path / "two"), here,
     ]  # fmt: skip
