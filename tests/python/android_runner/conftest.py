@@ -11,6 +11,7 @@ from small_programs import PROGRAM, compile_c
 
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [str(ROOT / "android_runner"), str(ROOT / "cmake")]
+sys.path.append(str(ROOT / "tests" / "python" / "runtime"))  # toy_bundle
 
 
 @pytest.fixture(scope="session")

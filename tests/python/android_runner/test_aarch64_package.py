@@ -14,6 +14,7 @@ import pytest
 from elf_file import ElfFile, read_elf
 from mobilevd.runtime import runner_path
 from PIL import Image
+from toy_bundle import write_toy_bundle
 
 pytestmark = pytest.mark.aarch64
 
@@ -91,11 +92,12 @@ def test_a_moved_copy_starts_on_processors_old_and_new(package, tmp_path, cpu, i
 
 
 def test_a_clip_is_the_hosts_and_names_our_ops(package, tmp_path):
+    """Of toy networks: one of mini takes qemu a minute, and tests/device runs it."""
+    bundle = write_toy_bundle(tmp_path / "toy")
     rows, columns = np.mgrid[0:48, 0:64]
     picture = np.stack([4 * columns, 5 * rows, 2 * (rows + columns)], axis=-1).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "picture.png")
-    # One step: qemu is slow.
-    flags = ["--image", tmp_path / "picture.png", "--seed", 7, "--steps", 1, "--threads", 2]
+    flags = ["--bundle", bundle, "--image", tmp_path / "picture.png", "--seed", 7, "--threads", 2]
 
     def outputs(name: str) -> list[Any]:
         return [
@@ -103,9 +105,9 @@ def test_a_clip_is_the_hosts_and_names_our_ops(package, tmp_path):
             *("--float-frames", tmp_path / f"{name}.npy"),
         ]
 
-    emulated = run(package, "--bundle", package / "bundle", *flags, *outputs("arm"))
+    emulated = run(package, *flags, *outputs("arm"))
     assert emulated.returncode == 0, emulated.stderr
-    line = [runner_path(), "--bundle", package / "bundle", *flags, *outputs("host")]
+    line = [runner_path(), *flags, *outputs("host")]
     subprocess.run([str(part) for part in line], check=True, timeout=120)
 
     frames = {name: np.load(tmp_path / f"{name}.npy") for name in ("arm", "host")}
