@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from mobilevd.cli import main
 from mobilevd.device import Device, DeviceFolder
 from PIL import Image
 from stand_in import write_package
+
+sys.path.append(str(Path(__file__).parents[1] / "python" / "runtime"))  # toy_bundle
 
 
 class Ended(NamedTuple):
