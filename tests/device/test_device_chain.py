@@ -1,5 +1,5 @@
 """The whole chain with the real runner for 64-bit ARM: package with the exported mini -> push ->
-run under qemu on an emulated device -> pull -> the host's frames -> report; a bench, its profile."""
+run under qemu on an emulated device -> pull -> the host's frames -> report. A bench."""
 
 from __future__ import annotations
 
