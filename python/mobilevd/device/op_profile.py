@@ -47,12 +47,15 @@ def pull_profile(installed: Installed, run: str, folder: Path) -> list[dict[str,
 
 def read_events(path: Path) -> list[Event]:
     """Of all runs of a stage; ValueError if ``path`` is no ETDump."""
-    from executorch.devtools import Inspector
+    from ..export.lowering import quiet_exporter
 
-    try:
-        blocks = Inspector(etdump_path=str(path)).event_blocks
-    except Exception as error:  # flatbuffers raises what it likes
-        raise ValueError(f"{path} is no profile of ExecuTorch ({error})") from None
+    with quiet_exporter():
+        from executorch.devtools import Inspector
+
+        try:
+            blocks = Inspector(etdump_path=str(path)).event_blocks
+        except Exception as error:  # flatbuffers raises what it likes
+            raise ValueError(f"{path} is no profile of ExecuTorch ({error})") from None
     return [
         Event(event.name, bool(event.is_delegated_op), tuple(event.perf_data.raw))
         for block in blocks
