@@ -142,9 +142,9 @@ test-packages:
 	@missing=; need() { command -v $$1 >/dev/null || [ -e $$1 ] || missing="$$missing $$2"; }; \
 	need valgrind valgrind; need pkg-config pkg-config; need /usr/src/googletest googletest; \
 	need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu; need qemu-aarch64-static qemu-user-static; \
-	need mksh mksh; need toybox toybox; \
+	need mksh mksh; need toybox toybox; need adb adb; \
 	[ -z "$$missing" ] || { echo "make test needs: apt-get install$$missing" \
-	  "(without: make test-python test-cpp test-sanitizers lint)" >&2; exit 1; }
+	  "(without: make test-cpp test-sanitizers lint)" >&2; exit 1; }
 
 BUNDLES := $(MINI)/bundle.json $(MINI_VULKAN)/bundle.json
 WITH_BUNDLES := MOBILEVD_MINI_BUNDLE=$(abspath $(MINI)) \

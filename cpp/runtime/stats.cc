@@ -39,6 +39,12 @@ double rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 Json number_or_null(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
 
+Json samples(const Timings& timings) {
+  Json list = Json::array();
+  for (const double ms : timings.values()) list.push_back(rounded(ms));
+  return list;
+}
+
 Json ops_json(const std::map<std::string, OpStats>& ops) {
   Json list = Json::array();
   for (const auto& [name, op] : ops) {
@@ -55,6 +61,7 @@ Json stage_json(const StageSpec& spec, const StageStats& stats) {
           {"median_ms", rounded(stats.runs.median())},
           {"p90_ms", rounded(stats.runs.p90())},
           {"total_ms", rounded(stats.runs.total())},
+          {"runs_ms", samples(stats.runs)},
           {"delegated_share_ops", number_or_null(spec.delegated_share_ops)},
           {"ops", ops_json(stats.ops)}};
 }

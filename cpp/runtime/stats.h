@@ -14,6 +14,7 @@ namespace mobilevd {
 class Timings {
  public:
   void add(double ms) { values_.push_back(ms); }
+  const std::vector<double>& values() const { return values_; }
   std::size_t count() const { return values_.size(); }
   double total() const;
   double min() const { return percentile(0.0); }
@@ -55,7 +56,8 @@ struct RunInfo {
   std::string output, float_frames;
 };
 
-/// The result JSON, one schema (version 1) for host, emulated and phone runs.
+/// The result JSON, with the samples themselves so that results of several processes can be put
+/// together; one schema (version 1) for host, emulated and phone runs.
 std::string result_json(const Bundle& bundle, const RunStats& stats, const RunInfo& info);
 
 }  // namespace mobilevd

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,68 @@ BackendLibs = Annotated[
     list[Path] | None,
     typer.Option("--backend-lib", help="Library of a further ExecuTorch backend; repeatable."),
 ]
+Serials = Annotated[
+    list[str] | None,
+    typer.Option("--serial", help="Of a device; repeatable. Default: ANDROID_SERIAL, or the one."),
+]
+FolderLabel = Annotated[
+    str | None,
+    typer.Option("--folder", help="/data/local/tmp/mobilevd-NAME. Default: your user name."),
+]
+Bundle = Annotated[Path | None, typer.Option(help="Default: the shipped mini.")]
+Clip = Annotated[Path, typer.Option("-o", "--output", help=".mp4, .webm, .gif or a folder")]
+ContactSheet = Annotated[Path | None, typer.Option(help="PNG of input and frames.")]
+Seed = Annotated[int, typer.Option(help="0 to 2^64 - 1.")]
+Threads = Annotated[int | None, typer.Option(help="Default: the performance cores.")]
+Steps = Annotated[int | None, typer.Option(help="Default: the bundle's.")]
+Fps = Annotated[float | None, typer.Option(help="Frames per second shown and told.")]
+MotionBucket = Annotated[float | None, typer.Option(help="How much motion: 0 to 255.")]
+NoiseAug = Annotated[float | None, typer.Option(help="Noise on the picture.")]
+MaxMemory = Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+
+def at_least(flag: str, value: int | None, least: int) -> None:
+    """UsageError for a smaller value; None is none given."""
+    if value is not None and value < least:
+        raise UsageError(f"{flag} must be at least {least}, not {value}")
+
+
+def check_sampling(
+    seed: int, threads: int | None, steps: int | None, fps: float | None, max_memory_mb: int
+) -> None:
+    """UsageError for what no bundle takes."""
+    at_least("--threads", threads, 1)
+    at_least("--steps", steps, 1)
+    at_least("--max-memory-mb", max_memory_mb, 0)
+    if fps is not None and not fps > 0:
+        raise UsageError(f"--fps must be above 0, not {fps}")
+    if not 0 <= seed < 2**64:
+        raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
+
+
+def check_clip(output: Path) -> None:
+    """Says what is wrong with an output's name before the long work."""
+    from ..runtime.video import check_output
+
+    try:
+        check_output(output)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def check_picture(image: Path) -> None:
+    if not image.is_file():
+        raise UsageError(f"no picture {image}")
+
+
+def shipped_mini() -> Path:
+    """The bundle that ``--bundle`` means by default; exported once."""
+    from ..export.shipped import shipped_bundle
+    from .output import progress_bar
+
+    with progress_bar("export of the shipped mini (once)") as report:
+        return shipped_bundle("mini", lambda done, total, stage: report(done, total, stage))
 
 
 def preset_of(name: str) -> Preset:
@@ -37,11 +98,3 @@ def model_of(source: str) -> Model:
     if not Path(source).is_dir():
         preset_of(source)
     return load_model(source)
-
-
-def picture_as_seen(image: Path, height: int, width: int) -> Any:
-    """The picture as the pipeline takes it: rotated, cropped, resized; uint8 [H, W, 3]."""
-    from ..runtime import load_image
-
-    seen = load_image(str(image), height, width)
-    return (seen.transpose(1, 2, 0) * 255).round().astype("uint8")

@@ -11,6 +11,11 @@ from ..errors import UsageError
 from ..presets import PRESETS
 from . import (  # noqa: F401  (registers commands)
     compress,
+    device_bench,
+    device_doctor,
+    device_push,
+    device_report,
+    device_run,
     evaluate,
     flavours,
     flops,
@@ -20,7 +25,25 @@ from . import (  # noqa: F401  (registers commands)
     reproduce,
     train,
 )
-from .arguments import BackendLibs, Json, picture_as_seen
+from .arguments import (
+    BackendLibs,
+    Bundle,
+    Clip,
+    ContactSheet,
+    Fps,
+    Json,
+    MaxMemory,
+    MotionBucket,
+    NoiseAug,
+    Seed,
+    Steps,
+    Threads,
+    at_least,
+    check_clip,
+    check_picture,
+    check_sampling,
+    shipped_mini,
+)
 from .device import device
 from .main import app
 from .output import progress_bar, write_json
@@ -31,36 +54,29 @@ app.add_typer(device, name="device")
 @app.command(epilog="Example: mobilevd generate photo.jpg -o clip.mp4 --seed 7")
 def generate(
     image: Annotated[Path, typer.Argument(help="A JPEG or PNG.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help=".mp4, .webm, .gif or a folder")],
-    bundle: Annotated[Path | None, typer.Option(help="Default: the shipped mini.")] = None,
-    seed: Annotated[int, typer.Option(help="0 to 2^64 - 1.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Default: the performance cores.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Default: the bundle's.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second shown and told.")] = None,
-    motion_bucket: Annotated[float | None, typer.Option(help="How much motion: 0 to 255.")] = None,
-    noise_aug: Annotated[float | None, typer.Option(help="Noise on the picture.")] = None,
-    max_memory_mb: Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")] = 0,
-    contact_sheet: Annotated[Path | None, typer.Option(help="PNG of input and frames.")] = None,
+    output: Clip,
+    bundle: Bundle = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    steps: Steps = None,
+    fps: Fps = None,
+    motion_bucket: MotionBucket = None,
+    noise_aug: NoiseAug = None,
+    max_memory_mb: MaxMemory = 0,
+    contact_sheet: ContactSheet = None,
     backend_lib: BackendLibs = None,
     json: Json = None,
 ) -> None:
     """Make a clip from a picture."""
-    _at_least("--threads", threads, 1)
-    _at_least("--steps", steps, 1)
-    _at_least("--max-memory-mb", max_memory_mb, 0)
-    if fps is not None and not fps > 0:
-        raise UsageError(f"--fps must be above 0, not {fps}")
-    if not 0 <= seed < 2**64:
-        raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
-    from ..runtime import Pipeline, capture_executorch_log
+    check_sampling(seed, threads, steps, fps, max_memory_mb)
+    from ..runtime import Pipeline, capture_executorch_log, picture_as_seen
     from ..runtime.video import write_contact_sheet, write_video
 
     capture_executorch_log()
-    _checked(output)
-    if not image.is_file():
-        raise UsageError(f"no picture {image}")
+    check_clip(output)
+    check_picture(image)
     pipeline = Pipeline(
-        bundle or _shipped_bundle(),
+        bundle or shipped_mini(),
         threads or 0,
         max_memory_mb=max_memory_mb,
         backend_libs=backend_lib or (),
@@ -83,40 +99,19 @@ def generate(
     write_json(json, clip.stats)
 
 
-def _checked(output: Path) -> None:
-    """Says what is wrong with an output's name before the long work."""
-    from ..runtime.video import check_output
-
-    try:
-        check_output(output)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _shipped_bundle() -> Path:
-    from ..export.shipped import shipped_bundle
-
-    with progress_bar("export of the shipped mini (once)") as report:
-        return shipped_bundle("mini", lambda done, total, stage: report(done, total, stage))
-
-
-def _at_least(flag: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise UsageError(f"{flag} must be at least {least}, not {value}")
-
-
 @app.command(epilog="Example: mobilevd encode frames/ -o clip.mp4 --fps 7")
 def encode(
     frames: Annotated[Path, typer.Argument(help="The runner's .y4m file or folder of PNGs.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help=".mp4, .webm, .gif or a folder")],
+    output: Clip,
     fps: float = 7.0,
     image: Annotated[Path | None, typer.Option(help="Input picture of the sheet.")] = None,
-    contact_sheet: Annotated[Path | None, typer.Option(help="PNG of input and frames.")] = None,
+    contact_sheet: ContactSheet = None,
 ) -> None:
     """Turn the runner's frames into a video, and a contact sheet."""
+    from ..runtime import picture_as_seen
     from ..runtime.video import read_frames, write_contact_sheet, write_video
 
-    _checked(output)
+    check_clip(output)
     if not fps > 0:
         raise UsageError(f"--fps must be above 0, not {fps}")
     if not frames.exists():
@@ -148,8 +143,8 @@ def bench(
 ) -> None:
     """Time the kernels against their peers, or the stages of a bundle."""
     for count in threads or ():
-        _at_least("--threads", count, 1)
-    _at_least("--repeats", repeats, 1)
+        at_least("--threads", count, 1)
+    at_least("--repeats", repeats, 1)
     if bundle is None:
         if backend_lib:
             raise UsageError("--backend-lib goes with --bundle")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import BackendLibs, Json, model_of, picture_as_seen
+from .arguments import BackendLibs, Json, model_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -88,6 +88,7 @@ def _measure(
     from PIL import Image
 
     from ..evaluate.parity import first_over, measure_parity
+    from ..runtime import picture_as_seen
 
     loaded = model_of(model or manifest["preset"])
     if image is None:
@@ -161,7 +162,7 @@ def _print_parity(name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _row(name: str, stage: dict[str, Any]) -> list[str]:
-    from ..export.page.units import count, share, size
+    from ..page.units import count, share, size
 
     weights = stage.get("weights_by_dtype", {})
     flops = stage["delegated_flops"] + stage["cpu_flops"] if "cpu_flops" in stage else None

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from .. import __version__
-from ..errors import UsageError
+from ..errors import ExitCode, UsageError
 
 app = typer.Typer(
     name="mobilevd",
@@ -33,25 +33,23 @@ def version(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command line; ends the process with 0, 1 (bad data), 2 (bad usage) or 130 (Ctrl-C)."""
+    """Runs a command line; ends the process with an :class:`ExitCode`."""
     try:
         from . import commands  # noqa: F401  (registers the sub-commands)
 
         code = app(args=arguments, standalone_mode=False)
     except typer.Abort:
-        _fail("stopped", 130)
+        _fail("stopped", ExitCode.STOPPED)
     except KeyboardInterrupt:
-        _fail("stopped", 130)
+        _fail("stopped", ExitCode.STOPPED)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own usage errors
-            _fail(error.format_message(), 2)
-        if isinstance(error, UsageError):
-            _fail(str(error), 2)
+            _fail(error.format_message(), ExitCode.USAGE)
         if isinstance(error, ValueError | OSError | RuntimeError | ImportError):
-            _fail(str(error), 1)
+            _fail(str(error), getattr(error, "exit_code", ExitCode.BAD_DATA))
         raise
-    if code == 130:  # how typer hands on a Ctrl-C
-        _fail("stopped", 130)
+    if code == ExitCode.STOPPED:  # how typer hands on a Ctrl-C
+        _fail("stopped", ExitCode.STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -23,6 +23,7 @@ from mobilevd.runtime.pipeline import (  # noqa: E402 - needs the libraries abov
     load_image,
     noise,
     ops_library,
+    picture_as_seen,
     runner_path,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "load_image",
     "noise",
     "ops_library",
+    "picture_as_seen",
     "runner_path",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "load_image",
     "noise",
     "ops_library",
+    "picture_as_seen",
     "runner_path",
 ]
 
@@ -194,6 +195,12 @@ def load_image(image: Image, height: int, width: int) -> NDArray[np.float32]:
     _check_range("height", height, 1, 2**20)
     _check_range("width", width, 1, 2**20)
     return _runtime.load_image(image, height, width)
+
+
+def picture_as_seen(image: Image, height: int, width: int) -> NDArray[np.uint8]:
+    """The picture as the pipeline takes it, for showing beside its frames: uint8 [H, W, 3]."""
+    seen = load_image(image, height, width)
+    return (seen.transpose(1, 2, 0) * 255).round().astype(np.uint8)
 
 
 def _package_folder() -> Path:

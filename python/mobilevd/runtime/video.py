@@ -124,7 +124,7 @@ def read_first_frame(path: str | os.PathLike[str]) -> Frames:
     return read_frames(path, limit=1)[0]
 
 
-def contact_sheet(picture: Frames, frames: Frames, scale: int = 1) -> Frames:
+def contact_sheet(picture: Frames, frames: Frames, scale: int = 1, background: int = 255) -> Frames:
     """One image that shows a clip: [rows, columns, 3].
 
     First row: the input picture and every frame. Second row, below each frame: the absolute
@@ -133,7 +133,7 @@ def contact_sheet(picture: Frames, frames: Frames, scale: int = 1) -> Frames:
     count, height, width, _ = frames.shape
     gap = 2
     sheet = np.full(
-        (2 * height + 3 * gap, (count + 1) * (width + gap) + gap, 3), 255, dtype=np.uint8
+        (2 * height + 3 * gap, (count + 1) * (width + gap) + gap, 3), background, dtype=np.uint8
     )
 
     def place(row: int, column: int, image: Frames) -> None:

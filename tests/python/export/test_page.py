@@ -6,7 +6,7 @@ import re
 import pytest
 from mobilevd.export.manifest import read_bundle
 from mobilevd.export.page import write_page
-from mobilevd.export.page.units import count, share, size
+from mobilevd.page.units import count, share, size
 
 FIGURES = {"cosine": 1.0, "relative_l2": 1e-5, "max_abs": 1e-4, "psnr_db": 90.0, "non_finite": 0}
 ROW = {"block": "mid_block.resnets.0", "reference": "eager", "limit": 1e-3, "ok": True, **FIGURES}

@@ -97,3 +97,5 @@ def test_stats_of_python_and_runner_have_one_schema(runner, bundle, photo, tmp_p
     for stage in written["stages"].values():
         assert 0 < stage["min_ms"] <= stage["median_ms"] <= stage["p90_ms"] <= stage["total_ms"]
         assert stage["load_ms"] > 0
+        assert len(stage["runs_ms"]) == stage["calls"]
+        assert sum(stage["runs_ms"]) == pytest.approx(stage["total_ms"], abs=1e-3 * stage["calls"])

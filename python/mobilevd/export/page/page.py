@@ -1,4 +1,4 @@
-"""The page: tables and plots of a bundle's report, one file without network or scripts."""
+"""The page: tables and plots of a bundle's report."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...page import render
 from ...whole_files import write_text
 from .plots import plots
-from .units import count, share, size
 
-_TEMPLATE = "report.html.j2"
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def write_page(path: Path, manifest: Mapping[str, Any], name: str) -> None:
@@ -18,19 +18,8 @@ def write_page(path: Path, manifest: Mapping[str, Any], name: str) -> None:
 
     ``name``: what the page calls the bundle. ImportError says what to install.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError:
-        raise ImportError("the page needs jinja2: pip install 'mobilevd[report]'") from None
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"size": size, "share": share, "count": count}
-    text = environment.get_template(_TEMPLATE).render(
+    text = render(
+        _TEMPLATE,
         bundle=manifest,
         name=name,
         stages=manifest["stages"],

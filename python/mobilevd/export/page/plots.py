@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .svg import ALERT, DELEGATED, ON_CPU, OTHER, Plot, plot, stacked_bars
+from ...page.svg import ALERT, DELEGATED, ON_CPU, OTHER, Plot, plot, stacked_bars
 
 Stages = Mapping[str, Mapping[str, Any]]
 

@@ -90,4 +90,6 @@ def stacked_bars(
     axes.grid(axis="x", alpha=0.6)
     axes.set_axisbelow(True)
     if len(series) > 1:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=len(series))
+        narrow = sum(len(name) for name, _, _ in series) > 36  # else it is wider than the figure
+        ncols = 2 if narrow else len(series)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=ncols)
