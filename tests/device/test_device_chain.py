@@ -17,7 +17,7 @@ from mobilevd.runtime.video import read_frames
 from PIL import Image
 from toy_bundle import write_toy_bundle
 
-pytestmark = pytest.mark.aarch64
+pytestmark = [pytest.mark.aarch64, pytest.mark.timeout(1200)]
 # One thread: on a busy machine, emulated threads that wait for each other take minutes.
 SAMPLING = ("--steps", 2, "--seed", 7, "--threads", 1)
 

@@ -68,13 +68,22 @@ async def for_each(source: asyncio.StreamReader, write: Write) -> None:
         await write(data)
 
 
+# qemu's own default, "max", has SME, which XNNPACK then takes and qemu emulates very slowly.
+_ENVIRONMENT = {
+    "PATH": "/system/bin",
+    "HOME": "/",
+    "TMPDIR": "/data/local/tmp",
+    "QEMU_CPU": "cortex-a76",
+}
+
+
 async def _start(root: DeviceRoot, line: str, stdin: int, stderr: int) -> Process:
     return await asyncio.create_subprocess_exec(
         *root.command(line),
         stdin=stdin,
         stdout=PIPE,
         stderr=stderr,
-        env={"PATH": "/system/bin", "HOME": "/", "TMPDIR": "/data/local/tmp"},
+        env=_ENVIRONMENT,
         start_new_session=True,
     )
 
