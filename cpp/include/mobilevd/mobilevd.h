@@ -8,19 +8,24 @@
  *   mobilevd_generate_file(pipeline, "photo.jpg", NULL, frames, clip.bytes);
  *   mobilevd_close(pipeline);
  *
- * Frames     uint8 RGB, [frames, height, width, 3], rows from the top, no padding. The same bundle,
- *            picture and request give the same bytes as mobilevd_runner on the same machine.
- * Ownership  What mobilevd_open gives is freed by mobilevd_close. Everything else belongs to the
- *            caller; nothing passed in is kept after the call. Strings that are returned belong to
- *            the library, see each function.
- * Errors     Every function that can fail returns a mobilevd_status and then leaves its outputs
- *            alone, except frames, whose bytes are undefined. mobilevd_last_error() says in one
- * line what is wrong and what to do. No exception leaves the library, and a null pointer where one
- * is needed is MOBILEVD_USAGE. Threads    Any thread may call. Clips of one process are made one
- * after another, whatever the number of pipelines, since all share one pool of threads: a second
- * call waits for its turn. A pipeline must not be closed while another thread uses it. Versions   A
- * struct starts with its size, which its initialiser sets: an app built with an older header runs
- * with a newer library of the same major version. Compare mobilevd_api_version() with
+ * Frames: uint8 RGB, [frames, height, width, 3], rows from the top, no padding. The same bundle,
+ * picture and request give the same bytes as mobilevd_runner on the same machine.
+ *
+ * Ownership: what mobilevd_open gives is freed by mobilevd_close. Everything else belongs to the
+ * caller; nothing passed in is kept after the call. Strings that are returned belong to the
+ * library, see each function.
+ *
+ * Errors: every function that can fail returns a mobilevd_status and then leaves its outputs alone,
+ * except frames, whose bytes are undefined. mobilevd_last_error() says in one line what is wrong
+ * and what to do. No exception leaves the library, and a null pointer where one is needed is
+ * MOBILEVD_USAGE.
+ *
+ * Threads: any thread may call. Clips of one process are made one after another, whatever the
+ * number of pipelines, since all share one pool of threads: a second call waits for its turn. A
+ * pipeline must not be closed while another thread uses it.
+ *
+ * Versions: a struct starts with its size, which its initialiser sets: an app built with an older
+ * header runs with a newer library of the same major version. Compare mobilevd_api_version() with
  * MOBILEVD_API_VERSION.
  */
 #ifndef MOBILEVD_MOBILEVD_H
