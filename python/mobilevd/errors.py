@@ -25,9 +25,3 @@ class UsageError(ValueError):
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.USAGE
-
-
-class FailedBarError(RuntimeError):
-    """Everything ran, but a figure is worse than a bar or a baseline allows: exit code 4."""
-
-    exit_code: ClassVar[ExitCode] = ExitCode.FAILED_BAR

@@ -1,4 +1,4 @@
-"""What `device run` and `device bench` share: which devices, what is seen of each, the end."""
+"""What the commands on devices share: which devices, what is seen of each, the end."""
 
 from __future__ import annotations
 

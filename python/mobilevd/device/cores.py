@@ -20,9 +20,7 @@ def core_frequencies_khz(device: Device) -> dict[int, int]:
     """Top frequency of each core that is there; 0 where the kernel does not tell."""
     found = {}
     for line in device.shell(["sh", "-c", _SCRIPT], check=False).text.splitlines():
-        match = re.fullmatch(r"(\d+) (\d*)", line.rstrip())
-        if match is None:
-            match = re.fullmatch(r"(\d+)()", line.strip())
+        match = re.fullmatch(r"(\d+)(?: (\d+))?", line.strip())
         if match is not None:
             found[int(match[1])] = int(match[2] or 0)
     if not found:

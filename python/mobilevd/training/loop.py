@@ -64,8 +64,8 @@ class Run:
         """``inputs``: what the run depends on besides settings (name -> sha256); ``sheet`` writes
         a picture of samples of the averaged weights."""
         self.folder, self.method, self.data, self.settings = folder, method, data, settings
-        mixed = "bf16" if settings.precision == "bf16" and bf16_is_native() else "no"
-        processes()
+        native = bf16_is_native(processes().device.type)
+        mixed = "bf16" if settings.precision == "bf16" and native else "no"
         self.accelerator = accelerator or Accelerator(mixed_precision=mixed)
         self.sheet = sheet
         self.players = {p.name: p for p in method.players}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 
-def bf16_is_native() -> bool:
-    """True on a GPU with bf16, and on a CPU with AMX or AVX512-BF16."""
-    if torch.cuda.is_available():
+def bf16_is_native(device: str) -> bool:
+    """Of ``cuda`` or ``cpu``: True on a GPU with bf16, and on a CPU with AMX or AVX512-BF16."""
+    if device == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
