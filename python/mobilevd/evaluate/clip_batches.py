@@ -13,6 +13,7 @@ from ..models.store import Model, weights_digest
 from ..models.svd_vae import SvdDecoder
 from ..training.clip_noise import ClipNoise
 from ..training.data import Batch, Size
+from ..training.precision import autocast_where_native
 from .reference_sampler import sample_latents
 
 COMMON_SIZE: Size = (64, 64)
@@ -33,7 +34,8 @@ class Sampler:
     def clips(self, batch: Batch, noise: ClipNoise) -> torch.Tensor:
         """[B, F, 3, H, W] in [-1, 1] from a batch's pictures, fps and motion buckets.
 
-        Each clip draws from its own generator, so a clip is the same in any batch.
+        Each clip draws from its own generator, so a clip is the same in any batch. Sigmas and clips
+        stay in float64; the networks compute in bf16 where the hardware has it.
         """
         model, device = self.model, self.device
         preset, sampling = model.preset, model.preset.sampling
@@ -41,19 +43,20 @@ class Sampler:
         augmented = first + sampling.noise_aug * noise.normal(*first.shape[1:])
         ids = torch.stack([batch.fps - 1, batch.motion_bucket], 1).to(device)
         shape = (preset.unet.num_frames, preset.vae.latent_channels, *preset.latent_size)
-        latents = sample_latents(
-            model.unet,
-            model.image_encoder(model.image_encoder.normalise(first)),
-            model.vae.encoder(augmented),
-            noise.normal(*shape),
-            sampling,
-            renoise=lambda step: noise.normal(*shape),
-            ids=F.pad(ids, (0, 1), value=sampling.noise_aug),
-        )
-        flat = (latents.flatten(0, 1) / preset.vae.latent_scale).float()
-        decoder = model.vae.decoder
-        frames = decoder(flat, shape[0]) if isinstance(decoder, SvdDecoder) else decoder(flat)
-        return frames.unflatten(0, latents.shape[:2])
+        with autocast_where_native(device.type):
+            latents = sample_latents(
+                model.unet,
+                model.image_encoder(model.image_encoder.normalise(first)),
+                model.vae.encoder(augmented),
+                noise.normal(*shape),
+                sampling,
+                renoise=lambda step: noise.normal(*shape),
+                ids=F.pad(ids, (0, 1), value=sampling.noise_aug),
+            )
+            flat = (latents.flatten(0, 1) / preset.vae.latent_scale).float()
+            decoder = model.vae.decoder
+            frames = decoder(flat, shape[0]) if isinstance(decoder, SvdDecoder) else decoder(flat)
+        return frames.unflatten(0, latents.shape[:2]).float()
 
 
 def sampler_of(model: Model, steps: int | None = None) -> Sampler:

@@ -42,7 +42,7 @@ class Stage:
 
 _SVD = Settings(2400, 16, 1e-3, warmup=100, cooldown_share=0.5, precision="bf16", sample_every=1000)
 _GAME = Settings(
-    400, 8, 2e-4, warmup=30, cooldown_share=0.4, ema_decay=0.99, precision="bf16",
+    300, 8, 2e-4, warmup=30, cooldown_share=0.4, ema_decay=0.99, precision="bf16",
     checkpoint_every=50, sample_every=200,
 )  # fmt: skip
 
@@ -76,7 +76,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "cross_attention", "mobilevd", "mini", _SVD, "low_resolution", None, "cross_attention"
     ),
-    *_mobilevd("", "mini", "cross_attention", "low_resolution", 800),
+    *_mobilevd("", "mini", "cross_attention", "low_resolution", 600),
     *(
         Stage(
             name, name, "mini-hd", _GAME, "svd-hd", "svd-hd", constants=MINI_CONSTANTS[name],
@@ -85,7 +85,7 @@ STAGES: tuple[Stage, ...] = (
         for name in ("sfv", "ladd", "ufogen", "animatelcm")
     ),
     Stage("hd-cross_attention", "mobilevd", "mini-hd", _SVD, "svd-hd", None, "cross_attention"),
-    *_mobilevd("hd-", "mini-hd", "hd-cross_attention", "svd-hd", 300),
+    *_mobilevd("hd-", "mini-hd", "hd-cross_attention", "svd-hd", 150),
 )  # fmt: skip
 
 

@@ -10,3 +10,8 @@ def bf16_is_native(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast_where_native(device: str) -> torch.autocast:
+    """A context in which convolutions and products are bf16 where that pays, fp32 elsewhere."""
+    return torch.autocast(device, torch.bfloat16, enabled=bf16_is_native(device))

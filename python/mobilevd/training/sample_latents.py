@@ -20,6 +20,7 @@ from .conditioning import Conditioning, predict_v
 from .data import Batch, ClipData
 from .guidance import frame_guidance, guided_v
 from .noise import sampling_sigmas
+from .precision import autocast_where_native
 
 SALT = 101  # no player of a run draws these numbers
 
@@ -73,6 +74,7 @@ class SampledClips:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         batch, model = self.data.batch(indices), self.teacher
-        latents = sample_latents(model, batch, self.seed, indices, self.sampling)
+        with autocast_where_native(batch.first.device.type):
+            latents = sample_latents(model, batch, self.seed, indices, self.sampling)
         latents = latents / model.preset.vae.latent_scale
         return Batch(batch.first, batch.fps, batch.motion_bucket, latents=latents)
