@@ -31,7 +31,8 @@ def train(
     ] = None,
     preset: PresetName = "mini",
     method: Annotated[
-        str, typer.Option(help="autoencoder, svd, animatelcm, ufogen, ladd, sfv or mobilevd.")
+        str,
+        typer.Option(help="autoencoder, decoder, svd, animatelcm, ufogen, ladd, sfv or mobilevd."),
     ] = "svd",
     stage: Annotated[
         str | None,
@@ -169,8 +170,8 @@ def _recipe_of_flags(
 def _print_budget(recipe: RecipeFile, gpu: str, json: Path | None) -> None:
     from ..training.budget import budget, budget_rows
 
-    if recipe.method == "autoencoder":
-        raise UsageError("--dry-run counts the methods that train a UNet, not the autoencoder")
+    if recipe.method in ("autoencoder", "decoder"):
+        raise UsageError(f"--dry-run counts the methods that train a UNet, not the {recipe.method}")
     figures = budget(recipe, gpu)
     table(f"{recipe.path}: nothing was run", ["what", "value"], budget_rows(figures))
     write_json(json, [figures])

@@ -20,6 +20,7 @@ from ..models import create_unet
 from ..models.config import UNetConfig
 from ..models.resblock import SpatialResBlock, TemporalResBlock
 from ..models.transformer import SpatialBlock, TemporalBlock
+from ..models.vae import create_vae
 from ..presets import Preset
 from .live_memory import PeakElements
 
@@ -179,6 +180,14 @@ def cost(config: UNetConfig, latent_size: tuple[int, int]) -> Cost:
     }
     params = sum(p.numel() for p in unet.parameters())
     return Cost(counter.get_total_flops(), params, memory.peak, by_module)
+
+
+def decoder_flops(preset: Preset) -> int:
+    """Of the VAE decoder, for a clip of the preset."""
+    frames, vae = preset.unet.num_frames, preset.vae
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        create_vae(vae).decoder(torch.empty(frames, vae.latent_channels, *preset.latent_size))
+    return int(counter.get_total_flops())
 
 
 def _units(module: nn.Module, path: str = "") -> list[tuple[str, nn.Module]]:

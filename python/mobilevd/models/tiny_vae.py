@@ -23,6 +23,13 @@ class TinyVaeConfig:
     # What the network's own latents are, times ours. TAESD codes SVD's latents * 0.18215 (diffusers
     # gives it scaling_factor 1), while every other place here speaks of unscaled ones.
     native_scale: float = 1.0
+    # Widths by level, finest first, of a decoder of SVD's kind in the tiny one's place.
+    temporal_decoder: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        widths = self.temporal_decoder
+        if widths and len(widths) != len(self.encoder_blocks):
+            raise ValueError(f"temporal_decoder needs {len(self.encoder_blocks)} widths")
 
     @property
     def factor(self) -> int:
@@ -96,7 +103,7 @@ class TinyVae(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = TinyEncoder(config)
-        self.decoder = TinyDecoder(config)
+        self.decoder: nn.Module = TinyDecoder(config)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.encoder(image))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .svd_vae import SvdVae, SvdVaeConfig
+from .svd_vae import SvdDecoder, SvdVae, SvdVaeConfig
 from .tiny_vae import TinyVae, TinyVaeConfig
 
 Vae = TinyVae | SvdVae
@@ -16,7 +16,12 @@ VaeConfig = TinyVaeConfig | SvdVaeConfig
 
 
 def create_vae(config: VaeConfig) -> Vae:
-    return SvdVae(config) if isinstance(config, SvdVaeConfig) else TinyVae(config)
+    if isinstance(config, SvdVaeConfig):
+        return SvdVae(config)
+    vae, widths = TinyVae(config), config.temporal_decoder
+    if widths:
+        vae.decoder = SvdDecoder(SvdVaeConfig(config.latent_channels, widths))
+    return vae
 
 
 def vae_config_from_dict(values: dict[str, Any]) -> VaeConfig:

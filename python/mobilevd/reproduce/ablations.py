@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..training.methods.mobilevd_options import Options
+from ..training.train import DEFAULTS
 from .stages import STAGES, Stage
 
 
@@ -29,4 +30,13 @@ ABLATIONS: tuple[Stage, ...] = (
     _changed("funnels-coupled", "funnels"),
     _changed("funnels-he", "funnels", funnel_init="he"),
     _changed("funnels-merged-first", "funnels", merged_first=True),
+    Stage(
+        "decoder-temporal",
+        "decoder",
+        "mini",
+        DEFAULTS["decoder"],
+        "funnels",
+        cached_clips=0,
+        ablation=True,
+    ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..compress.flops import cost
+from ..compress.flops import cost, decoder_flops
 from ..evaluate.features import DigitsFeatures
 from ..evaluate.measure import CLIPS, measure
 from ..training.data import MovingDigits, clip_rng
@@ -55,6 +55,7 @@ def measure_row(
         "paper": row.paper,
         "preset": row.preset_name,
         "tflops_per_clip": unet.flops * preset.sampling.evaluations / 1e12,
+        "decoder_tflops_per_clip": decoder_flops(preset) / 1e12,
         "params": unet.params,
         "latency_ms": None,
         "threads": torch.get_num_threads(),

@@ -65,6 +65,7 @@ def run_stage(benchmark: Benchmark, stage: Stage, minutes: float | None, report:
     if stage.stage == "cross_attention":
         return _collapse(benchmark, stage)
     folder = benchmark.work / stage.name
+    cached = CACHED_CLIPS[stage.preset_name] if stage.cached_clips is None else stage.cached_clips
     training = Training(
         method=stage.method,
         preset=stage.preset,
@@ -77,7 +78,7 @@ def run_stage(benchmark: Benchmark, stage: Stage, minutes: float | None, report:
         stage=stage.stage,
         options=stage.options,
         constants=stage.constants,
-        cached_clips=stage.cached_clips or CACHED_CLIPS[stage.preset_name],
+        cached_clips=cached,
         cache_folder=benchmark.work
         / f"latents-{stage.name if stage.cached_clips else stage.preset_name}",
         minutes=minutes,

@@ -32,7 +32,7 @@ class Stage:
     stage: str | None = None
     options: Options = field(default_factory=Options)
     constants: Any = None  # of the method, for `mini`
-    cached_clips: int | None = None  # default: the preset's
+    cached_clips: int | None = None  # default: the preset's; 0: drawn anew
     ablation: bool = False
 
     @property

@@ -20,6 +20,7 @@ from .loop import Run
 from .method import Method
 from .methods.animatelcm import AnimateLcm
 from .methods.autoencoder import Autoencoder
+from .methods.decoder import Decoder
 from .methods.ladd import Ladd
 from .methods.mobilevd import begin, finish
 from .methods.mobilevd_options import Options
@@ -54,12 +55,13 @@ DISTILLATIONS: Mapping[str, Callable[..., Method]] = {
     "sfv": Sfv,
 }
 TEACHER_STEPS = 10  # of LADD's synthetic clips, each with and without condition
-METHODS = ("autoencoder", "svd", *DISTILLATIONS, "mobilevd")
+METHODS = ("autoencoder", "decoder", "svd", *DISTILLATIONS, "mobilevd")
 
 # Defaults of a run of `mini`; the CLI and `mobilevd reproduce` override them one by one.
 _GAME = Settings(steps=600, batch_size=8, learning_rate=2e-4, warmup=50, precision="bf16")
 DEFAULTS: Mapping[str, Settings] = {
     "autoencoder": Settings(1600, 24, 2e-3, weight_decay=0.0, warmup=100, cooldown_share=0.5),
+    "decoder": Settings(400, 4, 1e-3, weight_decay=0.0, warmup=50, precision="bf16"),
     "svd": Settings(1500, 16, 1.5e-3, warmup=100, cooldown_share=0.5, precision="bf16"),
     **dict.fromkeys((*DISTILLATIONS, "mobilevd"), _GAME),
 }
@@ -124,8 +126,8 @@ def train(training: Training) -> bool:
 
 
 def _teacher(training: Training) -> Model | None:
-    """The frozen teacher; SVD's own objective has none."""
-    if training.method == "svd":
+    """The frozen teacher; SVD's own objective and a decoder's have none."""
+    if training.method in ("svd", "decoder"):
         return None
     if training.teacher is None:
         raise ValueError(f"method {training.method} needs --teacher, a model folder")
@@ -135,6 +137,8 @@ def _teacher(training: Training) -> Model | None:
 def _method(
     training: Training, model: Model, teacher: Model | None, inputs: dict[str, str]
 ) -> Method:
+    if training.method == "decoder":
+        return Decoder(model)
     if teacher is None:
         return Svd(model, train_encoder=isinstance(model.vae, TinyVae))
     constants: dict[str, Any] = {"constants": training.constants} if training.constants else {}
