@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..models.store import Model
 from ..training.data import ClipSource
+from ..training.precision import bf16_is_native
 from ..whole_files import whole_file
 from .clip_batches import COMMON_SIZE, sampler_of
 from .clip_set import ClipSet, Extractor, Progress, generated_set, real_set
@@ -86,6 +87,7 @@ def measure(
         "name": preset.name,
         "nfe": preset.sampling.evaluations,
         "clips": clips,
+        "precision": "bf16" if bf16_is_native(sampler.device.type) else "fp32",
         "distance_name": extract.name,
         "features_sha256": extract.digest,
         **compare(made, real, started_from, extract.key),
