@@ -38,6 +38,9 @@ def reproduce(
     clips: Annotated[
         int, typer.Option(min=2, help="Of every row, against as many or more.")
     ] = 1024,
+    latency: Annotated[
+        bool, typer.Option(help="--no-latency leaves it for a later run, on an idle machine.")
+    ] = True,
     max_minutes: Annotated[
         float | None, typer.Option(help="Per training; run again to go on.")
     ] = None,
@@ -80,10 +83,12 @@ def reproduce(
                 return
             print(f"{each.name}: done")
     if not train_only:
-        _measure(benchmark, [s.name for s in wanted], clips, json)
+        _measure(benchmark, [s.name for s in wanted], clips, latency, json)
 
 
-def _measure(benchmark: Benchmark, stages: list[str], clips: int, json: Path | None) -> None:
+def _measure(
+    benchmark: Benchmark, stages: list[str], clips: int, latency: bool, json: Path | None
+) -> None:
     """The rows whose weights are there; a table of those in the paper's Table 1, then the rest."""
     from ..reproduce.measure import measure_row
     from ..reproduce.rows import ABLATION_ROWS, STAGE_ROWS, SYSTEMS
@@ -93,8 +98,8 @@ def _measure(benchmark: Benchmark, stages: list[str], clips: int, json: Path | N
         measured = {}
         for row in (*SYSTEMS, *STAGE_ROWS, *ABLATION_ROWS):
             if row.stage in stages and benchmark.weights(row.stage).exists():
-                latency = row not in ABLATION_ROWS
-                measured[row.name] = measure_row(benchmark, row, report, clips, latency)
+                timed = latency and row not in ABLATION_ROWS
+                measured[row.name] = measure_row(benchmark, row, report, clips, timed)
     for title, rows in (
         ("systems", SYSTEMS), ("stages", STAGE_ROWS), ("ablations", ABLATION_ROWS),
     ):  # fmt: skip

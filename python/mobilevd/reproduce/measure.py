@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 from ..compress.flops import cost, decoder_flops
 from ..evaluate.features import DigitsFeatures
 from ..evaluate.measure import CLIPS, measure
+from ..models.store import Model
 from ..training.data import MovingDigits, clip_rng
 from ..training.start import checksum
 from ..whole_files import write_text
@@ -24,7 +25,10 @@ SEED = 7  # of pictures, real clips and noise: the same for all rows
 def measure_row(
     benchmark: Benchmark, row: Row, report: Report, clips: int = CLIPS, latency: bool = True
 ) -> dict[str, Any]:
-    """The row's figures; not made again for the same weights, feature network and clips."""
+    """The row's figures; not made again for the same weights, feature network and clips.
+
+    ``latency`` False leaves ``latency_ms`` empty, for a later call on an idle machine.
+    """
     path = benchmark.results / "rows" / f"{row.name}.json"
     extract = DigitsFeatures()
     made_from = {
@@ -32,11 +36,28 @@ def measure_row(
         "features_sha256": extract.digest,
         "clips": clips,
     }
-    if path.is_file():
-        kept = dict(json.loads(path.read_text()))
-        if made_from.items() <= kept.items():
-            return kept
     model = row.model(benchmark)
+    figures = dict(json.loads(path.read_text())) if path.is_file() else {}
+    if not made_from.items() <= figures.items():
+        figures = _figures(benchmark, row, model, extract, report, clips) | made_from
+        _write(path, figures)
+    if latency and figures["latency_ms"] is None:
+        report(0, 1, f"latency of {row.name}")
+        picture = _picture(model.preset.size)
+        figures["latency_ms"] = latency_ms(model, benchmark.work / "latency", picture)
+        _write(path, figures)
+    return figures
+
+
+def _figures(
+    benchmark: Benchmark,
+    row: Row,
+    model: Model,
+    extract: DigitsFeatures,
+    report: Report,
+    clips: int,
+) -> dict[str, Any]:
+    """All but the latency."""
     preset = model.preset
     sheet = benchmark.results / "sheets" / f"{row.name}.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +71,7 @@ def measure_row(
         progress=report,
     )
     unet = cost(preset.unet, preset.latent_size)
-    figures |= {
+    return figures | {
         "name": row.name,
         "paper": row.paper,
         "preset": row.preset_name,
@@ -58,14 +79,12 @@ def measure_row(
         "decoder_tflops_per_clip": decoder_flops(preset) / 1e12,
         "params": unet.params,
         "latency_ms": None,
-        "threads": torch.get_num_threads(),
-    } | made_from
-    if latency:
-        report(0, 1, f"latency of {row.name}")
-        figures["latency_ms"] = latency_ms(model, benchmark.work / "latency", _picture(preset.size))
+    }
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(figures, indent=1) + "\n")
-    return figures
 
 
 def _picture(size: tuple[int, int]) -> Image.Image:

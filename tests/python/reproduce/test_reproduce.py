@@ -90,6 +90,11 @@ def test_a_row_is_measured_once(small, monkeypatch):
     assert (small.results / "sheets" / "adversarial.png").is_file()
     monkeypatch.setattr(measure, "measure", None)
     assert measure.measure_row(small, row, lambda *_: None, clips=3, latency=False) == figures
+    monkeypatch.setattr(measure, "latency_ms", lambda *_: 5.0)
+    timed = measure.measure_row(small, row, lambda *_: None, clips=3)
+    assert timed == {**figures, "latency_ms": 5.0}
+    monkeypatch.setattr(measure, "latency_ms", None)
+    assert measure.measure_row(small, row, lambda *_: None, clips=3) == timed
 
 
 def test_tables(small, tmp_path):
