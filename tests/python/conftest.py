@@ -25,6 +25,19 @@ def mini_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def uncompressed_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of the preset `mini` as it is before MobileVD's steps; random weights."""
+    import torch
+    from mobilevd.models.store import Model, save_model
+    from mobilevd.presets import get_preset
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "uncompressed-mini"
+    save_model(Model.fresh(get_preset("mini")), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def mini_vulkan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """mini for Vulkan in fp16: the one that `make test` exported, else one made for this session
     (two minutes)."""

@@ -22,7 +22,7 @@ PRECISIONS = ("fp32", "fp16")
 
 
 @app.command(
-    epilog="Example: mobilevd compress --model mini --temporal-blocks 8 -o runs/mini-8 && "
+    epilog="Example: mobilevd compress --model mini --temporal-blocks 5 -o runs/mini-5 && "
     "mobilevd compress --weights SVD_FOLDER --preset mobilevd-512x256 -o runs/mobilevd"
 )
 def compress(

@@ -75,8 +75,8 @@ def test_flops_by_module(capsys, tmp_path):
         assert message in err
 
 
-def test_compress_then_load(capsys, tmp_path):
-    code, out, _ = run(capsys, "compress", "--model", "mini", "-o", tmp_path / "model")
+def test_compress_then_load(capsys, tmp_path, uncompressed_mini):
+    code, out, _ = run(capsys, "compress", "--model", uncompressed_mini, "-o", tmp_path / "model")
     assert code == 0
     assert "M parameters" in out
     from mobilevd.models.store import load_model

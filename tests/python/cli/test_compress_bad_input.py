@@ -80,8 +80,8 @@ def test_steps(capsys, monkeypatch, svd, tmp_path, flags, message):
     ],
     ids=lambda v: " ".join(v)[:40],
 )
-def test_steps_of_a_model(capsys, tmp_path, flags, message):
-    refused(capsys, tmp_path / "out", 2, message, *flags)
+def test_steps_of_a_model(capsys, tmp_path, uncompressed_mini, flags, message):
+    refused(capsys, tmp_path / "out", 2, message, "--model", uncompressed_mini, *flags)
 
 
 def test_folder(capsys, broken, tmp_path):

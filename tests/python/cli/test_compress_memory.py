@@ -26,10 +26,11 @@ def compress(*arguments):
     except SystemExit as end:
         assert not end.code
 
-compress("--model", "mini", "--fun-factor", "0.5", "-o", sys.argv[-1])
+small, *arguments = sys.argv[1:]
+compress("--model", small, "--fun-factor", "0.5", "-o", sys.argv[-1])
 before = kilobytes("VmRSS")
-compress("--weights", *sys.argv[1:])
-size = sum(f.stat().st_size for f in Path(sys.argv[1]).rglob("*.safetensors")) / 1024
+compress("--weights", *arguments)
+size = sum(f.stat().st_size for f in Path(arguments[0]).rglob("*.safetensors")) / 1024
 print("megabytes", size / 1024, "ratio", (kilobytes("VmHWM") - before) / size)
 """
 
@@ -43,8 +44,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_peak_memory(folder, tmp_path, precision):
-    arguments = [folder, "--preset", "mobilevd-512x256", "--precision", precision]
+def test_peak_memory(folder, uncompressed_mini, tmp_path, precision):
+    arguments = [uncompressed_mini, folder, "--preset", "mobilevd-512x256", "--precision", precision]
     command = [sys.executable, "-c", MEASURE, *map(str, arguments), "-o", str(tmp_path / "out")]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     words = run.stdout.split()

@@ -68,10 +68,10 @@ def test_reloads_in_a_fresh_process(capsys, folder, tmp_path):
 
 
 @torch.no_grad()
-def test_unmerged_funnels_are_merged_by_the_next_run(capsys, tmp_path):
+def test_unmerged_funnels_are_merged_by_the_next_run(capsys, tmp_path, uncompressed_mini):
     flags = ["--fun-factor", "0.5", "--funnels", "spatial,temporal", "--unmerged"]
     for arguments in (
-        ["--model", "mini", *flags, "-o", tmp_path / "unmerged"],
+        ["--model", uncompressed_mini, *flags, "-o", tmp_path / "unmerged"],
         ["--model", tmp_path / "unmerged", "-o", tmp_path / "merged"],
     ):
         code, _, err = run(capsys, "compress", *arguments)

@@ -33,7 +33,7 @@ def test_distance_of_the_shipped_model(capsys, tmp_path):
     (row,) = json.loads(figures.read_text())
     assert {"name", "nfe", "clips", "distance", "distance_ci95", "distance_floor", "mmd", "motion",
             "motion_floor", "first_frame_psnr_db"} <= set(row)  # fmt: skip
-    assert (row["nfe"], row["clips"], row["seed"]) == (2, 3, 2)  # with guidance
+    assert (row["nfe"], row["clips"], row["seed"]) == (1, 3, 2)
     assert row["distance_name"] == "Fréchet digits distance"
     assert row["distance"] > 0
     assert "fvd" not in row
