@@ -181,7 +181,7 @@ test-sanitizers: $(MINI)/bundle.json
 # The kernels alone, as their own project: installed and used by the example, and under valgrind.
 test-valgrind: test-packages $(VENV)/.requirements
 	$(WITH_VENV) cmake -Wno-deprecated -S kernels -B build/kernels -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	  -DMOBILEVD_KERNELS_TESTS=ON -DMOBILEVD_KERNELS_VALGRIND=ON >/dev/null
+	  -DMOBILEVD_KERNELS_OPTIMIZE=-O1 -DMOBILEVD_KERNELS_TESTS=ON -DMOBILEVD_KERNELS_VALGRIND=ON >/dev/null
 	$(WITH_VENV) cmake --build build/kernels -j $(JOBS)
 	$(CTEST) --test-dir build/kernels -R '^kernels_'
 
