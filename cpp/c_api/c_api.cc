@@ -93,6 +93,7 @@ mobilevd::PipelineOptions pipeline_options(const mobilevd_options* given) {
   options.verify = from.skip_hashes == 0;
   options.keep_loaded = from.keep_loaded != 0;
   options.max_memory_bytes = from.max_memory_mb << 20;
+  if (from.packed_weights != nullptr) options.packed_folder = from.packed_weights;
   return options;
 }
 
