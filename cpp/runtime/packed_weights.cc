@@ -35,14 +35,14 @@ constexpr std::size_t kMaxPath = 255;
 // The last eight bytes of a cache that XNNPACK wrote to its end are this and a version.
 constexpr char kMagic[] = {'C', 'W', 'P', 'X'};
 
-std::string user_folder() {
+std::string usual_folder(const std::string& bundle) {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   if (cache != nullptr && *cache != '\0') return (fs::path(cache) / "mobilevd/packed").string();
   const char* home = std::getenv("HOME");
-  if (home != nullptr && *home != '\0') {
+  if (home != nullptr && *home != '\0' && std::strcmp(home, "/") != 0) {
     return (fs::path(home) / ".cache/mobilevd/packed").string();
   }
-  return "";
+  return (fs::absolute(bundle).lexically_normal() / "../.packed").lexically_normal().string();
 }
 
 bool starts_with(const std::string& text, const std::string& start) {
@@ -112,9 +112,9 @@ void remove_abandoned(const std::string& folder) {
 
 }  // namespace
 
-PackedFolder PackedFolder::from_flag(const std::string& flag) {
+PackedFolder PackedFolder::from_flag(const std::string& flag, const std::string& bundle) {
   if (flag == "none") return {};
-  if (flag.empty()) return {user_folder(), kLeastBytes};
+  if (flag.empty()) return {usual_folder(bundle), kLeastBytes};
   std::error_code problem;
   fs::create_directories(flag, problem);
   const bool writable = !problem && ::access(flag.c_str(), W_OK | X_OK) == 0;

@@ -8,13 +8,14 @@
 namespace mobilevd {
 
 /// Where packed weights are kept, from a flag: a folder; "none"; or empty, which means the user's
-/// cache folder, for stages large enough to gain by it.
+/// cache folder (without a user's, as on phones, one beside the bundle), for stages large enough to
+/// gain by it.
 struct PackedFolder {
   std::string path;          ///< empty: nowhere
   uint64_t least_bytes = 0;  ///< of the weights of a stage
 
   /// Makes a folder that was asked for; Error (usage) when it is not to be written into.
-  static PackedFolder from_flag(const std::string& flag);
+  static PackedFolder from_flag(const std::string& flag, const std::string& bundle);
 };
 
 /// XNNPACK's weights in the layout that its kernels read, in a file: the first load packs and

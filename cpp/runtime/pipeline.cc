@@ -102,7 +102,7 @@ struct UnetInputs {
 Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     : bundle_(read_bundle(folder)), options_(options) {
   const auto start = Clock::now();
-  const PackedFolder packed_in = PackedFolder::from_flag(options_.packed_folder);
+  const PackedFolder packed_in = PackedFolder::from_flag(options_.packed_folder, folder);
   for (const auto& [name, stage] : bundle_.stages) {
     packed_[name] = std::make_unique<PackedWeights>(bundle_, stage, packed_in, options_.verify);
   }

@@ -33,7 +33,8 @@ def halve_frames(x: torch.Tensor, factor: int, operator: str) -> torch.Tensor:
     """[N, C, H, W] -> [N / factor, C, H, W]: every factor-th frame, or the mean of each group."""
     n, c, h, w = x.shape
     if operator == "frame_selection":
-        return x.reshape(n // factor, factor * c, h, w)[:, :c]
+        # contiguous() is said aloud, see SpatioTemporalResBlock.
+        return x.reshape(n // factor, factor * c, h, w)[:, :c].contiguous()
     return x.reshape(n // factor, factor, c * h * w).mean(1).view(n // factor, c, h, w)
 
 

@@ -234,6 +234,17 @@ def test_by_default_large_stages_go_to_the_users_cache(clip, bundle, large, tmp_
     assert name.startswith("toy-fp32-unet-")
 
 
+@pytest.mark.parametrize("home", ["", "/"])
+def test_without_a_user_they_lie_beside_the_bundle(clip, large, tmp_path, plain, home):
+    for state in ("written", "read"):
+        place = large(LARGE)
+        frames, states, said = clip(f"{place}/", XDG_CACHE_HOME="", HOME=home)
+        assert (states["unet"], said) == (state, "")
+        assert frames == plain
+        shutil.rmtree(place)
+    assert len(kept(tmp_path / ".packed")) == 1
+
+
 @pytest.mark.parametrize(
     ("weight_bytes", "cache", "says"),
     [
