@@ -179,7 +179,7 @@ std::string PackedWeights::begin() {
   // XNNPACK takes its own locks without waiting, and would write the file anew if it found another
   // load at it; so one load at a time. Where this lock cannot be made nothing can be written.
   const std::string lock = (fs::path(folder_) / ".lock").string();
-  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  lock_ = ::open(lock.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
   while (lock_ >= 0 && ::flock(lock_, LOCK_EX) != 0 && errno == EINTR) {
   }
   return path_;

@@ -66,11 +66,11 @@ def packed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(bundle: Path, packed: Path) -> Callable[..., dict[str, Any]]:
     """mobilevd_runner with packed weights kept: its result."""
 
-    def run(*flags: Any, keep: Path | str = packed) -> dict[str, Any]:
+    def run(*flags: Any) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             result = Path(folder) / "result.json"
             command = [runner_path(), "--bundle", bundle, "--json", result]
-            subprocess.run([*command, "--packed-weights", keep, *flags], check=True)
+            subprocess.run([*command, "--packed-weights", packed, *map(str, flags)], check=True)
             return json.loads(result.read_text())
 
     return run
@@ -139,8 +139,9 @@ def test_too_little_memory_is_refused_before_loading(clips, bundle, packed):
     assert f"needs about {limit + 2} MB, more than the allowed {limit} MB" in refused.stderr
 
 
+@pytest.mark.full_size  # next to mini's weights Python is large
+@pytest.mark.timeout(HOUR)
+@pytest.mark.parametrize("bundle", [FULL], indirect=True)
 def test_the_export_held_one_stage_at_a_time(bundle, stages):
-    if bundle.name != FULL:
-        pytest.skip("next to mini's weights Python is large")
     peak = json.loads((bundle.parent / "export.json").read_text())["peak_rss_mb"]
     assert peak < 3.5 * max(stage["weight_bytes"] for stage in stages.values()) / 2**20

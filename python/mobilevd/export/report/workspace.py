@@ -25,12 +25,14 @@ class _Span:
 
 
 def workspace_bytes(graph: GraphModule) -> int:
-    """Of the delegate that needs most; ``graph`` is the edge graph after partitioning.
+    """Of the delegate that needs most, 0 for other backends'; ``graph`` is the edge graph after
+    partitioning.
 
     XNNPACK's own plan (largest first, into the lowest gap that fits) on the graph that it is given;
     what it then adds, conversions of layout and a kernel's scratch, is not in it.
     """
-    return max((_planned(_spans(delegate)) for delegate in delegates(graph)), default=0)
+    ours = (delegate for delegate in delegates(graph) if delegate.backend == "XnnpackBackend")
+    return max((_planned(_spans(delegate)) for delegate in ours), default=0)
 
 
 def _spans(delegate: Delegate) -> list[_Span]:
