@@ -37,7 +37,7 @@ def workspace_bytes(graph: GraphModule) -> int:
 
 def _spans(delegate: Delegate) -> list[_Span]:
     (results,) = delegate.program.graph_module.graph.output_node().args
-    outside = {node for node in results if isinstance(node, Node)}  # type: ignore[union-attr]
+    outside = {node for node in results if isinstance(node, Node)}
     nodes = list(delegate.nodes())
     step = {node: i for i, node in enumerate(nodes)}
     spans: dict[Node, _Span] = {}
