@@ -138,6 +138,7 @@ void generate(mobilevd_pipeline& pipeline, mobilevd::ClipRequest request,
   info.steps = native.sampling(request).steps;
   info.threads = native.threads();
   info.verify_ms = native.verify_ms();
+  info.estimated_bytes = native.estimated_bytes();
   pipeline.last_result = mobilevd::result_json(native.bundle(), stats, info);
   std::memcpy(out, frames.rgb.data(), needed);
 }

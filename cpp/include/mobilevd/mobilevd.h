@@ -46,7 +46,7 @@ extern "C" {
 
 /* Major and minor. A new major version may break apps, a minor one adds. */
 #define MOBILEVD_API_MAJOR 1
-#define MOBILEVD_API_MINOR 0
+#define MOBILEVD_API_MINOR 1
 #define MOBILEVD_API_VERSION (MOBILEVD_API_MAJOR * 1000 + MOBILEVD_API_MINOR)
 
 typedef enum mobilevd_status {
