@@ -106,6 +106,29 @@ def test_the_report_has_the_workspace(tmp_path):
     assert report.to_dict()["workspace_bytes"] == 2 * 4 * 8 * 64
 
 
+@torch.no_grad()
+def test_attention_needs_its_scores_once():
+    """At full size they are most of the workspace; XNNPACK's softmax works in their place."""
+    positions, channels = 64, 16
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
+
+        def forward(self, x):
+            q = self.q(x)
+            scores = torch.softmax(torch.bmm(q, q.transpose(1, 2)), dim=-1)
+            return self.out(torch.bmm(scores, q))
+
+    shape = (1, positions, channels)
+    toy = Stage("toy", Attention().eval(), (Tensor("x", shape),), (Tensor("y", shape),))
+    report = lower(toy, Flavour()).report
+    assert report.partitions == 1
+    features, scores = 4 * positions * channels, 4 * positions * positions
+    assert scores + 2 * features <= report.workspace_bytes <= scores + 3 * features
+
+
 def test_too_little_memory_or_disk_is_said_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(bundles, "make_stage", lambda *_: pytest.fail("the work has begun"))
     model = random_model("mobilevd-512x256", 0)

@@ -11,7 +11,8 @@ from .graph import Delegate, delegates, nbytes, op_name
 # Ops whose result XNNPACK puts in an input's place when nobody else needs that input.
 _IN_PLACE = (
     "aten.add", "aten.sub", "aten.mul", "aten.div", "aten.sigmoid", "aten.gelu", "aten.relu",
-    "aten.hardtanh", "aten.tanh", "aten.view_copy", "aten.unsqueeze_copy", "aten.squeeze_copy",
+    "aten.hardtanh", "aten.tanh", "aten._softmax", "aten.view_copy", "aten.unsqueeze_copy",
+    "aten.squeeze_copy",
 )  # fmt: skip
 
 
