@@ -105,6 +105,10 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
                  "<stem>.<stage>.etdp beside it, one per stage");
   add_whole(app, "--max-memory-mb", flags.max_memory_mb, 1,
             "Refuse before loading when the estimate is above this");
+  app.add_option(
+      "--packed-weights", flags.packed_weights,
+      "Folder that keeps XNNPACK's packed weights between runs, or \"none\" (default: the "
+      "user's cache folder, for stages of 64 MB and more)");
   auto* fps_flag = app.add_option("--fps", fps, "Frames a second, told to the model and the file");
   auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..255");
   auto* noise_flag = app.add_option("--noise-aug", noise_aug, "Noise added to the picture, 0.02");

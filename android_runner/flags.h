@@ -10,7 +10,7 @@ namespace mobilevd {
 /// The command line of mobilevd_runner. --help says what each flag means.
 struct Flags {
   std::string bundle, image, output;
-  std::string stage, json, etdump, float_frames;
+  std::string stage, json, etdump, float_frames, packed_weights;
   std::vector<std::string> backend_libs;
   uint64_t seed = 0;
   int threads = 0;  ///< 0: the flag was not given

@@ -77,6 +77,7 @@ int run(const Flags& flags) {
   options.threads = flags.threads;
   options.keep_loaded = flags.warmup + flags.repeat > 1;
   options.record = !flags.etdump.empty();
+  options.packed_folder = flags.packed_weights;
   options.max_memory_bytes = flags.max_memory_mb << 20;
   Pipeline pipeline(flags.bundle, options);
   if (progress_on) std::fprintf(stderr, "%d threads\n", pipeline.threads());
@@ -111,6 +112,11 @@ int run(const Flags& flags) {
     });
   }
 
+  for (const auto& [name, stage] : stats.stages) {
+    if (stage.why_not_packed.empty()) continue;
+    std::fprintf(stderr, "mobilevd_runner: stage '%s' packed its weights in memory: %s\n",
+                 name.c_str(), stage.why_not_packed.c_str());
+  }
   if (!flags.float_frames.empty()) write_unrounded(frames, flags.float_frames);
   if (!flags.output.empty()) write_frames(frames, sampling.fps, flags.output);
   write_etdumps(flags, pipeline);
@@ -123,6 +129,7 @@ int run(const Flags& flags) {
     info.warmup = flags.warmup;
     info.repeat = flags.repeat;
     info.verify_ms = pipeline.verify_ms();
+    info.estimated_bytes = pipeline.estimated_bytes();
     info.output = flags.output;
     info.float_frames = flags.float_frames;
     write_file(flags.json, result_json(pipeline.bundle(), stats, info));

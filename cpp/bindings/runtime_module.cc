@@ -94,6 +94,7 @@ py::tuple generate(Pipeline& pipeline, const py::object& image, uint64_t seed,
   info.steps = pipeline.native().sampling(request).steps;
   info.threads = pipeline.native().threads();
   info.verify_ms = pipeline.native().verify_ms();
+  info.estimated_bytes = pipeline.native().estimated_bytes();
   return py::make_tuple(
       to_array(std::move(frames.rgb), {frames.count, frames.height, frames.width, 3}),
       mobilevd::result_json(pipeline.native().bundle(), stats, info));
@@ -184,17 +185,19 @@ PYBIND11_MODULE(_runtime, m) {
 
   py::class_<Pipeline>(m, "Pipeline")
       .def(py::init([](const std::string& bundle, int threads, bool verify, bool keep_loaded,
-                       uint64_t max_memory_mb) {
+                       uint64_t max_memory_mb, const std::string& packed_weights) {
              mobilevd::PipelineOptions options;
              options.threads = threads;
              options.verify = verify;
              options.keep_loaded = keep_loaded;
              options.max_memory_bytes = max_memory_mb << 20;
+             options.packed_folder = packed_weights;
              const py::gil_scoped_release no_gil;
              return std::make_unique<Pipeline>(bundle, options);
            }),
            py::arg("bundle"), py::arg("threads") = 0, py::arg("verify") = true,
-           py::arg("keep_loaded") = false, py::arg("max_memory_mb") = 0)
+           py::arg("keep_loaded") = false, py::arg("max_memory_mb") = 0,
+           py::arg("packed_weights") = "")
       .def("generate", &generate, py::arg("image"), py::arg("seed") = 0, py::kw_only(),
            py::arg("steps") = py::none(), py::arg("fps") = py::none(),
            py::arg("motion_bucket") = py::none(), py::arg("noise_aug") = py::none(),

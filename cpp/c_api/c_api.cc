@@ -93,6 +93,7 @@ mobilevd::PipelineOptions pipeline_options(const mobilevd_options* given) {
   options.verify = from.skip_hashes == 0;
   options.keep_loaded = from.keep_loaded != 0;
   options.max_memory_bytes = from.max_memory_mb << 20;
+  if (from.packed_weights != nullptr) options.packed_folder = from.packed_weights;
   return options;
 }
 
@@ -137,6 +138,7 @@ void generate(mobilevd_pipeline& pipeline, mobilevd::ClipRequest request,
   info.steps = native.sampling(request).steps;
   info.threads = native.threads();
   info.verify_ms = native.verify_ms();
+  info.estimated_bytes = native.estimated_bytes();
   pipeline.last_result = mobilevd::result_json(native.bundle(), stats, info);
   std::memcpy(out, frames.rgb.data(), needed);
 }

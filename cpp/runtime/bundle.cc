@@ -89,17 +89,26 @@ void check_files(const Bundle& bundle, bool hashes) {
   }
 }
 
-uint64_t estimate_memory(const Bundle& bundle, bool keep_loaded) {
+uint64_t estimate_memory(const Bundle& bundle, bool keep_loaded,
+                         const std::function<bool(const std::string&)>& packed) {
   // Runner and ExecuTorch's libraries: measured 10 MiB, with room for frames and thread stacks.
   constexpr uint64_t kBaseBytes = 24ull << 20;
   uint64_t largest = 0;
   uint64_t sum = 0;
+  uint64_t loading = 0;
   for (const auto& [name, stage] : bundle.stages) {
-    const uint64_t bytes = bundle.file_bytes(stage) + stage.weight_bytes + stage.arena_bytes;
-    largest = std::max(largest, bytes);
+    uint64_t bytes = stage.weight_bytes + stage.arena_bytes + stage.workspace_bytes;
+    uint64_t unpacked = 0;
+    if (stage.weights.empty()) {
+      bytes += bundle.file_bytes(stage);  // weights in the program stay beside what is made of them
+    } else if (!packed || !packed(name)) {
+      unpacked = stage.largest_delegate_bytes;
+    }
+    largest = std::max(largest, bytes + unpacked);
+    loading = std::max(loading, unpacked);
     sum += bytes;
   }
-  return kBaseBytes + (keep_loaded ? sum : largest);
+  return kBaseBytes + (keep_loaded ? sum + loading : largest);
 }
 
 }  // namespace mobilevd

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,6 +29,8 @@ struct StageSpec {
   std::vector<TensorSpec> inputs, outputs;
   std::vector<std::string> required_ops;  ///< as registered: "aten::add.out"
   uint64_t weight_bytes = 0, arena_bytes = 0;
+  uint64_t workspace_bytes = 0;         ///< of the delegates' inner tensors, which share it
+  uint64_t largest_delegate_bytes = 0;  ///< the most weights that are packed at a time
   std::optional<double> delegated_share_ops;
   std::vector<double> image_mean, image_std;  ///< image_encoder only, one value a channel
 
@@ -73,8 +76,10 @@ Bundle parse_bundle(std::string_view json, const std::string& folder);
 /// Checks that every listed file is there with its size and, when `hashes`, its sha256.
 void check_files(const Bundle& bundle, bool hashes = true);
 
-/// Peak memory in bytes a run needs, estimated before anything is loaded: a base for the process,
-/// and file + weight + arena bytes of the largest stage (of all stages when they stay loaded).
-uint64_t estimate_memory(const Bundle& bundle, bool keep_loaded);
+/// Peak memory in bytes of a run, file-backed pages included, estimated before anything is loaded:
+/// a base for the process and the most that a stage takes (all stages together when they stay
+/// loaded). `packed(stage)`: whether its packed weights are mapped from a file that is there.
+uint64_t estimate_memory(const Bundle& bundle, bool keep_loaded,
+                         const std::function<bool(const std::string&)>& packed = {});
 
 }  // namespace mobilevd

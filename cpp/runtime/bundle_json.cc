@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 
 #include "runtime/bundle.h"
@@ -69,6 +70,17 @@ StageSpec read_stage(const std::string& name, const JsonNode& node) {
   }
   stage.weight_bytes = static_cast<uint64_t>(node.at("weight_bytes").integer(0, kMaxBytes));
   stage.arena_bytes = static_cast<uint64_t>(node.at("arena_bytes").integer(0, kMaxBytes));
+  if (node.has("workspace_bytes")) {  // bundles of before have none
+    stage.workspace_bytes = static_cast<uint64_t>(node.at("workspace_bytes").integer(0, kMaxBytes));
+  }
+  if (node.has("delegates")) {
+    const JsonNode delegates = node.at("delegates");
+    for (std::size_t i = 0; i < delegates.array().size(); ++i) {
+      const int64_t bytes = delegates.at(i).at("bytes").integer(0, kMaxBytes);
+      stage.largest_delegate_bytes =
+          std::max(stage.largest_delegate_bytes, static_cast<uint64_t>(bytes));
+    }
+  }
   if (node.has("delegated_share_ops")) {
     stage.delegated_share_ops = node.at("delegated_share_ops").number();
   }

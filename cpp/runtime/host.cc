@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 
 namespace mobilevd {
@@ -37,9 +38,27 @@ HostInfo host_info() {
   return info;
 }
 
-double peak_rss_mb() {
+std::string cpu_features() {
+  const std::string flags = proc_value("/proc/cpuinfo", "flags");
+  return flags.empty() ? proc_value("/proc/cpuinfo", "Features") : flags;
+}
+
+namespace {
+std::atomic<double> most_rss_mb{0.0};  // that was ever read
+}
+
+double recent_peak_rss_mb() {
   const std::string value = proc_value("/proc/self/status", "VmHWM");
-  return value.empty() ? 0.0 : std::strtod(value.c_str(), nullptr) / 1024.0;
+  const double recent = value.empty() ? 0.0 : std::strtod(value.c_str(), nullptr) / 1024.0;
+  if (recent > most_rss_mb) most_rss_mb = recent;
+  return recent;
+}
+
+double peak_rss_mb() { return std::max(recent_peak_rss_mb(), most_rss_mb.load()); }
+
+void new_peak_rss() {
+  recent_peak_rss_mb();
+  std::ofstream("/proc/self/clear_refs") << "5";
 }
 
 std::optional<double> cpu_temperature_c(const std::string& folder) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/host.h"
 #include "runtime/image.h"
 #include "runtime/noise.h"
 #include "runtime/threads.h"
@@ -100,22 +101,32 @@ struct UnetInputs {
 
 Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     : bundle_(read_bundle(folder)), options_(options) {
+  const auto start = Clock::now();
+  const PackedFolder packed_in = PackedFolder::from_flag(options_.packed_folder, folder);
+  for (const auto& [name, stage] : bundle_.stages) {
+    packed_[name] = std::make_unique<PackedWeights>(bundle_, stage, packed_in, options_.verify);
+  }
   const uint64_t limit = options_.max_memory_bytes;
   if (limit > 0) {
     // Keeping everything loaded is only a convenience: give it up before refusing.
-    if (estimate_memory(bundle_, options_.keep_loaded) > limit) options_.keep_loaded = false;
-    const uint64_t estimate = estimate_memory(bundle_, options_.keep_loaded);
-    if (estimate > limit) {
-      throw Error("this bundle needs about " + std::to_string((estimate >> 20) + 1) +
+    if (estimate() > limit) options_.keep_loaded = false;
+    if (estimate() > limit) {
+      throw Error("this bundle needs about " + std::to_string((estimate() >> 20) + 1) +
                   " MB, more than the allowed " + std::to_string(limit >> 20) +
                   " MB; use a smaller preset or precision, or raise --max-memory-mb");
     }
   }
-  const auto start = Clock::now();
+  estimated_bytes_ = estimate();
   check_files(bundle_, options_.verify);
   verify_ms_ = milliseconds_since(start);
   for (const auto& [name, stage] : bundle_.stages) check_required_ops(stage);
   threads_ = set_threads(options_.threads);
+}
+
+uint64_t Pipeline::estimate() const {
+  return estimate_memory(bundle_, options_.keep_loaded, [this](const std::string& stage) {
+    return packed_.at(stage)->state() == PackedWeights::State::kRead;
+  });
 }
 
 SamplingSpec Pipeline::sampling(const ClipRequest& request) const {
@@ -132,10 +143,14 @@ SamplingSpec Pipeline::sampling(const ClipRequest& request) const {
 Stage& Pipeline::acquire(const std::string& name, RunStats& stats) {
   std::unique_ptr<Stage>& stage = loaded_[name];
   const bool fresh = !stage;
-  if (fresh) stage = std::make_unique<Stage>(bundle_, name, options_.record);
+  PackedWeights& packed = *packed_.at(name);
+  new_peak_rss();
+  if (fresh) stage = std::make_unique<Stage>(bundle_, name, options_.record, &packed);
   // A stage kept from a warm-up run tells its load time once more.
-  Timings& loads = stats.stages[name].loads;
-  if (fresh || loads.count() == 0) loads.add(stage->load_ms());
+  StageStats& of_stage = stats.stages[name];
+  if (fresh || of_stage.loads.count() == 0) of_stage.loads.add(stage->load_ms());
+  of_stage.packed_weights = stage->packed_weights();
+  of_stage.why_not_packed = packed.why_off();
   return *stage;
 }
 
@@ -150,6 +165,7 @@ NamedOutputs Pipeline::run(Stage& stage, const std::string& name, const NamedInp
   NamedOutputs outputs = stage.run(inputs);
   StageStats& of_stage = stats.stages[name];
   of_stage.runs.add(stage.last_run_ms());
+  of_stage.peak_rss_mb = recent_peak_rss_mb();
   for (const ops::OpCount& op : stage.last_run_ops()) {
     OpStats& total = of_stage.ops[op.name];
     total.isa = op.isa;

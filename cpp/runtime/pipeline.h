@@ -10,6 +10,7 @@
 #include "runtime/bundle.h"
 #include "runtime/frames.h"
 #include "runtime/image.h"
+#include "runtime/packed_weights.h"
 #include "runtime/stage.h"
 #include "runtime/stats.h"
 
@@ -21,6 +22,7 @@ struct PipelineOptions {
   bool keep_loaded = false;       ///< keep stages between clips; else each is freed after its part
   bool record = false;            ///< ExecuTorch's profiler on, see Pipeline::etdumps()
   uint64_t max_memory_bytes = 0;  ///< refuse to start above this estimate; 0: no limit
+  std::string packed_folder;      ///< for PackedFolder::from_flag()
 };
 
 /// One clip to make. What is unset comes from the bundle.
@@ -52,7 +54,8 @@ class Pipeline {
 
   const Bundle& bundle() const { return bundle_; }
   int threads() const { return threads_; }
-  double verify_ms() const { return verify_ms_; }
+  double verify_ms() const { return verify_ms_; }  ///< of checking files, packed weights' too
+  uint64_t estimated_bytes() const { return estimated_bytes_; }  ///< estimate_memory(), at first
   bool keeps_loaded() const { return options_.keep_loaded; }
 
   /// The bundle's sampling constants with the request's in their place, checked.
@@ -69,6 +72,7 @@ class Pipeline {
   std::map<std::string, std::string> etdumps();
 
  private:
+  uint64_t estimate() const;
   Stage& acquire(const std::string& name, RunStats& stats);
   void release(const std::string& name);
   NamedOutputs run(Stage& stage, const std::string& name, const NamedInputs& inputs,
@@ -76,8 +80,10 @@ class Pipeline {
 
   Bundle bundle_;
   PipelineOptions options_;
+  std::map<std::string, std::unique_ptr<PackedWeights>> packed_;
   int threads_ = 0;
   double verify_ms_ = 0.0;
+  uint64_t estimated_bytes_ = 0;
   bool programs_checked_ = false;
   std::map<std::string, std::unique_ptr<Stage>> loaded_;
   std::map<std::string, std::string> etdumps_;

@@ -2,6 +2,8 @@
 
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/backend/backend_options_map.h>
+#include <executorch/runtime/backend/options.h>
 
 #include <algorithm>
 #include <chrono>
@@ -97,6 +99,17 @@ void check_meta(const StageSpec& stage, Module& module) {
   }
 }
 
+/// Lets XNNPACK keep its packed weights in `file`. The names are those of its XNNPACKBackend.h,
+/// which the wheel leaves out.
+et::Error load_with_packed_weights(Module& module, const std::string& file) {
+  et::BackendOptions<2> options;
+  et::LoadBackendOptionsMap backends;
+  et::Error error = options.set_option("weight_cache_enabled", true);
+  if (error == et::Error::Ok) error = options.set_option("packed_cache_path", file.c_str());
+  if (error == et::Error::Ok) error = backends.set_options("XnnpackBackend", options.view());
+  return error == et::Error::Ok ? module.load(backends) : error;
+}
+
 void check_finite(const StageSpec& stage, const std::string& output,
                   const std::vector<float>& values) {
   const auto bad = std::count_if(values.begin(), values.end(),
@@ -134,10 +147,11 @@ struct Stage::Loaded {
   std::unique_ptr<Module> module;
   double load_ms = 0.0;
   double run_ms = 0.0;
+  PackedWeights::State packed = PackedWeights::State::kOff;
   std::vector<ops::OpCount> run_ops;
 };
 
-Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
+Stage::Stage(const Bundle& bundle, const std::string& name, bool record, PackedWeights* packed)
     : loaded_(std::make_unique<Loaded>()) {
   const StageSpec& spec = loaded_->spec = bundle.stage(name);
   check_required_ops(spec);
@@ -154,6 +168,15 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
   loaded_->module = std::make_unique<Module>(bundle.path(spec.program), weights,
                                              Module::LoadMode::Mmap, std::move(tracer));
   Module& module = *loaded_->module;
+  const std::string packed_file = packed == nullptr ? "" : packed->begin();
+  // A load that fails leaves no file behind.
+  const std::unique_ptr<PackedWeights, void (*)(PackedWeights*)> unfinished(
+      packed, [](PackedWeights* file) { file->abandon(); });
+  if (!packed_file.empty()) {
+    const et::Error error = load_with_packed_weights(module, packed_file);
+    // Of other errors check_meta() has more to say.
+    if (error == et::Error::InvalidArgument) throw Error("ExecuTorch takes no " + packed_file);
+  }
   check_meta(spec, module);
   const et::Error error = in_backend(spec, "loading", [&] { return module.load_forward(); });
   if (error == et::Error::OperatorMissing) {
@@ -165,11 +188,18 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record)
                 std::to_string(static_cast<int>(error)) + last_executorch_error());
   }
   loaded_->load_ms = milliseconds_since(start);
+  if (!packed_file.empty()) {
+    last_executorch_error();  // XNNPACK tells of files that it may not write into, which is meant
+    const PackedWeights::State state = packed->state();
+    packed->finish();
+    if (packed->state() != PackedWeights::State::kOff) loaded_->packed = state;
+  }
 }
 
 Stage::~Stage() = default;
 
 double Stage::load_ms() const { return loaded_->load_ms; }
+PackedWeights::State Stage::packed_weights() const { return loaded_->packed; }
 double Stage::last_run_ms() const { return loaded_->run_ms; }
 const std::vector<ops::OpCount>& Stage::last_run_ops() const { return loaded_->run_ops; }
 

@@ -7,6 +7,7 @@
 
 #include "ops/op_counter.h"
 #include "runtime/bundle.h"
+#include "runtime/packed_weights.h"
 
 namespace mobilevd {
 
@@ -19,9 +20,10 @@ using NamedOutputs = std::map<std::string, std::vector<float>>;
 /// share ExecuTorch's pool.
 class Stage {
  public:
-  /// Loads `name` after check_required_ops() and what check_program() checks. With `record`
-  /// ExecuTorch's profiler is on. Throws Error.
-  Stage(const Bundle& bundle, const std::string& name, bool record = false);
+  /// Loads `name` after check_required_ops() and what check_program() checks, its weights by way of
+  /// `packed` (null: packed in memory). With `record` ExecuTorch's profiler is on. Throws Error.
+  Stage(const Bundle& bundle, const std::string& name, bool record = false,
+        PackedWeights* packed = nullptr);
   ~Stage();
   Stage(const Stage&) = delete;
   Stage& operator=(const Stage&) = delete;
@@ -31,6 +33,7 @@ class Stage {
   NamedOutputs run(const NamedInputs& inputs);
 
   double load_ms() const;
+  PackedWeights::State packed_weights() const;  ///< what loading did
   double last_run_ms() const;  ///< of the program alone, without the checks around it
   /// Our own ops that the last run called, by name. Another program that runs meanwhile counts,
   /// too.

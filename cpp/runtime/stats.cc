@@ -54,8 +54,22 @@ Json ops_json(const std::map<std::string, OpStats>& ops) {
   return list;
 }
 
+const char* state_name(PackedWeights::State state) {
+  switch (state) {
+    case PackedWeights::State::kWritten:
+      return "written";
+    case PackedWeights::State::kRead:
+      return "read";
+    case PackedWeights::State::kOff:
+      break;
+  }
+  return "off";
+}
+
 Json stage_json(const StageSpec& spec, const StageStats& stats) {
   return {{"load_ms", rounded(stats.loads.median())},
+          {"packed_weights", state_name(stats.packed_weights)},
+          {"peak_rss_mb", rounded(stats.peak_rss_mb)},
           {"calls", stats.runs.count()},
           {"min_ms", rounded(stats.runs.min())},
           {"median_ms", rounded(stats.runs.median())},
@@ -102,6 +116,7 @@ std::string result_json(const Bundle& bundle, const RunStats& stats, const RunIn
       {"stages", stages},
       {"total_ms", rounded(stats.totals.median())},
       {"peak_rss_mb", rounded(peak_rss_mb())},
+      {"estimated_rss_mb", rounded(static_cast<double>(info.estimated_bytes) / (1 << 20))},
       {"temperature_c", number_or_null(cpu_temperature_c())},
       {"output", text_or_null(info.output)},
       {"float_frames", text_or_null(info.float_frames)},

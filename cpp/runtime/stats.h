@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/bundle.h"
+#include "runtime/packed_weights.h"
 
 namespace mobilevd {
 
@@ -36,6 +37,9 @@ struct OpStats {
 struct StageStats {
   Timings loads;
   Timings runs;
+  PackedWeights::State packed_weights = PackedWeights::State::kOff;  ///< in the last load
+  std::string why_not_packed;                                        ///< if they should have been
+  double peak_rss_mb = 0.0;  ///< the most of the process while the stage was loaded and ran
   std::map<std::string, OpStats> ops;  ///< by name, "mobilevd::temporal_attention"
 };
 
@@ -53,6 +57,7 @@ struct RunInfo {
   uint64_t seed = 0;
   int steps = 0, threads = 0, warmup = 0, repeat = 1;
   double verify_ms = 0.0;
+  uint64_t estimated_bytes = 0;  ///< what estimate_memory() said before
   std::string output, float_frames;
 };
 

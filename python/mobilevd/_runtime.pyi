@@ -22,6 +22,7 @@ class Pipeline:
         verify: bool = True,
         keep_loaded: bool = False,
         max_memory_mb: int = 0,
+        packed_weights: str = "",
     ) -> None: ...
     def generate(
         self,

@@ -94,6 +94,24 @@ TEST(BundleJson, EstimateIsTheLargestStageOrTheSum) {
   EXPECT_EQ(estimate_memory(bundle, true) - estimate_memory(bundle, false), 3u * 3100u);
 }
 
+TEST(BundleJson, WeightsOutsideCountOnceAndTwiceWhileTheyArePacked) {
+  Json json = good_bundle();
+  const uint64_t inside = estimate_memory(parse(json), false);
+  json["files"]["unet.ptd"] = {{"bytes", 50 << 20}, {"sha256", "00"}};
+  Json& unet = json["stages"]["unet"];
+  unet["weights"] = {"unet.ptd"};
+  unet["weight_bytes"] = 50 << 20;
+  unet["workspace_bytes"] = 7 << 20;
+  unet["delegates"] = {{{"bytes", 10 << 20}}, {{"bytes", 30 << 20}}, {{"bytes", 10 << 20}}};
+  const Bundle bundle = parse(json);
+  const uint64_t base = inside - 3100u;
+  const uint64_t arena = bundle.stage("unet").arena_bytes;
+  const auto packed = [](const std::string& stage) { return stage == "unet"; };
+  EXPECT_EQ(estimate_memory(bundle, false, packed), base + (57u << 20) + arena);
+  EXPECT_EQ(estimate_memory(bundle, false), base + (87u << 20) + arena);
+  EXPECT_EQ(estimate_memory(bundle, true), estimate_memory(bundle, false) + 3u * 3100u);
+}
+
 struct BadCase {
   const char* name;
   std::function<void(Json&)> spoil;

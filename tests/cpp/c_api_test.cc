@@ -232,6 +232,27 @@ TEST_F(CApi, AnOlderHeadersStructIsShorter) {
   EXPECT_EQ(generate(&request), MOBILEVD_OK) << error();
 }
 
+TEST_F(CApi, PackedWeightsAreKeptInTheAppsFolder) {
+  const std::string kept = path("packed");
+  mobilevd_options options = MOBILEVD_OPTIONS_INIT;
+  options.packed_weights = kept.c_str();
+  std::vector<uint8_t> first;
+  for (const char* state : {"written", "read"}) {
+    mobilevd_close(pipeline_);
+    ASSERT_EQ(mobilevd_open(mini().c_str(), &options, &pipeline_), MOBILEVD_OK) << error();
+    const mobilevd_request request = one_step();
+    ASSERT_EQ(generate(&request), MOBILEVD_OK) << error();
+    const std::string result = mobilevd_last_result(pipeline_);
+    EXPECT_NE(result.find("\"packed_weights\": \"" + std::string(state)), std::string::npos);
+    if (first.empty()) first = frames_;
+    EXPECT_EQ(frames_, first);
+  }
+  mobilevd_pipeline* other = nullptr;
+  options.packed_weights = "/proc/packed";
+  EXPECT_EQ(mobilevd_open(mini().c_str(), &options, &other), MOBILEVD_USAGE);
+  EXPECT_NE(error().find("cannot keep packed weights in /proc/packed"), std::string::npos);
+}
+
 TEST_F(CApi, BadFilesAreData) {
   mobilevd_pipeline* other = pipeline_;
   EXPECT_EQ(mobilevd_open(path("none").c_str(), nullptr, &other), MOBILEVD_DATA);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <thread>
+#include <vector>
 
 #include "runtime/error.h"
 #include "runtime/threads.h"
@@ -30,6 +31,19 @@ TEST_F(Host, LittleCoresAreLeftOut) {
   EXPECT_EQ(performance_core_count(folder_.string()), 1);
   core(0, "2560000");  // exactly 80 %
   EXPECT_EQ(performance_core_count(folder_.string()), std::min(all, 2));
+}
+
+TEST(HostMemory, ThePeakBeginsAnewAndIsRemembered) {
+  const auto peak_of = [](std::size_t bytes) {
+    new_peak_rss();
+    const std::vector<char> touched(bytes, 1);
+    return touched.empty() ? 0.0 : recent_peak_rss_mb();
+  };
+  const double much = peak_of(192 << 20);
+  EXPECT_GT(much, 180.0);
+  if (peak_of(192 << 10) == much) GTEST_SKIP() << "this kernel cannot begin anew";
+  EXPECT_LT(recent_peak_rss_mb(), much - 100.0);
+  EXPECT_GE(peak_rss_mb(), much);
 }
 
 TEST_F(Host, ThreadsAreSetAndKeptWhileAStageLives) {

@@ -10,11 +10,14 @@ import torch
 
 
 def run_program(program: Path | bytes, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """With the weights that lie beside a program's file."""
     from executorch.runtime import Runtime
     from mobilevd.runtime import ops_library
 
     torch.ops.load_library(str(ops_library()))
-    method = Runtime.get().load_program(program).load_method("forward")
+    beside = program.with_suffix(".ptd") if isinstance(program, Path) else None
+    weights = beside if beside and beside.exists() else None
+    method = Runtime.get().load_program(program, data_path=weights).load_method("forward")
     # The outputs lie in the program's memory, which goes with it.
     return [output.clone() for output in method.execute(list(inputs))]
 

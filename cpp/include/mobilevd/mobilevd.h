@@ -46,7 +46,7 @@ extern "C" {
 
 /* Major and minor. A new major version may break apps, a minor one adds. */
 #define MOBILEVD_API_MAJOR 1
-#define MOBILEVD_API_MINOR 0
+#define MOBILEVD_API_MINOR 1
 #define MOBILEVD_API_VERSION (MOBILEVD_API_MAJOR * 1000 + MOBILEVD_API_MINOR)
 
 typedef enum mobilevd_status {
@@ -67,8 +67,11 @@ typedef struct mobilevd_options {
   int32_t skip_hashes;    /* not 0: do not compare every file with its sha256 (faster to open) */
   int32_t keep_loaded;    /* not 0: keep the stages in memory between clips (faster, more memory) */
   uint64_t max_memory_mb; /* refuse a bundle whose estimated peak is above this; 0: no limit */
+  const char* packed_weights; /* folder that keeps XNNPACK's packed weights, as an app's cache, so
+                               * that the next load maps them; "none"; null: the user's cache
+                               * folder, for stages of 64 MB and more */
 } mobilevd_options;
-#define MOBILEVD_OPTIONS_INIT {sizeof(mobilevd_options), 0, 0, 0, 0}
+#define MOBILEVD_OPTIONS_INIT {sizeof(mobilevd_options), 0, 0, 0, 0, NULL}
 
 /* `done` of `total` program runs are over and `stage` ("unet", ...) made or makes the next one.
  * Called in the thread that generates. Return 0 to go on, anything else to cancel. It must not

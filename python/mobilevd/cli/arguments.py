@@ -36,6 +36,13 @@ Steps = Annotated[int | None, typer.Option(help="Default: the bundle's.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second shown and told.")]
 MotionBucket = Annotated[float | None, typer.Option(help="How much motion: 0 to 255.")]
 NoiseAug = Annotated[float | None, typer.Option(help="Noise on the picture.")]
+PackedWeights = Annotated[
+    str,
+    typer.Option(
+        help="Folder that keeps packed weights between runs, or none. "
+        "Default: the user's cache folder, for stages of 64 MB and more."
+    ),
+]
 MaxMemory = Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
@@ -91,10 +98,15 @@ def preset_of(name: str) -> Preset:
         raise UsageError(str(error)) from None
 
 
+def check_model(source: str) -> None:
+    """UsageError for a :data:`ModelSource` that is neither a folder nor a preset."""
+    if not Path(source).is_dir():
+        preset_of(source)
+
+
 def model_of(source: str) -> Model:
     """The model of a :data:`ModelSource`, an unknown preset being a usage error."""
     from ..models.store import load_model
 
-    if not Path(source).is_dir():
-        preset_of(source)
+    check_model(source)
     return load_model(source)

@@ -35,6 +35,7 @@ from .arguments import (
     MaxMemory,
     MotionBucket,
     NoiseAug,
+    PackedWeights,
     Seed,
     Steps,
     Threads,
@@ -63,6 +64,7 @@ def generate(
     motion_bucket: MotionBucket = None,
     noise_aug: NoiseAug = None,
     max_memory_mb: MaxMemory = 0,
+    packed_weights: PackedWeights = "",
     contact_sheet: ContactSheet = None,
     backend_lib: BackendLibs = None,
     json: Json = None,
@@ -79,6 +81,7 @@ def generate(
         bundle or shipped_mini(),
         threads or 0,
         max_memory_mb=max_memory_mb,
+        packed_weights=packed_weights,
         backend_libs=backend_lib or (),
     )
     with progress_bar("generate") as report:

@@ -130,6 +130,7 @@ def _print(manifest: dict[str, Any]) -> None:
             "across borders",
             "weights",
             "arena",
+            "workspace",
         ],
         [_row(name, stage) for name, stage in stages.items()],
     )
@@ -177,4 +178,5 @@ def _row(name: str, stage: dict[str, Any]) -> list[str]:
         ", ".join(f"{size(n)} {dtype}" for dtype, n in weights.items())
         or size(stage.get("weight_bytes")),
         size(stage.get("arena_bytes")),
+        size(stage.get("workspace_bytes")),
     ]

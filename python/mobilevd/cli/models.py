@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, model_of
+from .arguments import Json, ModelSource, check_model, preset_of
 from .main import app
-from .output import progress_bar, write_json
+from .output import progress_bar, table, write_json
+
+if TYPE_CHECKING:
+    from ..models.parts import Promised
 
 
 @app.command(epilog="Example: mobilevd export --model mini -o bundles/mini")
 def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder to write.")],
     model: ModelSource = "mini",
+    preset: Annotated[str | None, typer.Option(help="With --weights: what to export.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="random:SEED, for --preset; others: mobilevd compress.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="xnnpack, vulkan or qnn.")] = "xnnpack",
     precision: Annotated[
         str, typer.Option(help="fp32; vulkan: fp16 too; qnn: fp16, 16a8w or 8a8w.")
@@ -32,12 +39,17 @@ def export(
     from ..export.bundle import export_bundle
     from ..export.flavour import Flavour
     from ..export.stages import STAGES
+    from ..models.parts import open_model
 
     try:
         flavour = Flavour(backend, precision, soc, texture_limit)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    loaded = model_of(model)
+    if preset is None and weights is None:
+        check_model(model)
+        loaded = open_model(model)
+    else:
+        loaded = _random(preset, weights)
     with progress_bar("export") as report:
         manifest = export_bundle(
             loaded,
@@ -46,5 +58,28 @@ def export(
             lambda stage: report(STAGES.index(stage), len(STAGES), stage),
         )
     size = sum(f["bytes"] for f in manifest["files"].values()) / 1e6
-    print(f"{output}: {len(manifest['stages'])} stages, {size:.1f} MB")
+    columns = ("weight_bytes", "arena_bytes", "workspace_bytes")
+    table(
+        f"{output}: {len(manifest['stages'])} stages, {size:.1f} MB",
+        ["stage", "weights MB", "planned arena MB", "delegates' workspace MB", "delegates"],
+        [
+            [name, *(f"{stage[c] / 1e6:.1f}" for c in columns), stage["partitions"]]
+            for name, stage in manifest["stages"].items()
+        ],
+    )
     write_json(json, manifest)
+
+
+def _random(preset: str | None, weights: str | None) -> Promised:
+    """The model of ``--preset P --weights random:SEED``."""
+    from ..models.parts import random_model
+
+    if preset is None or weights is None:
+        raise UsageError("--preset and --weights go together, in place of --model")
+    kind, _, seed = weights.partition(":")
+    if kind != "random" or not (seed.isascii() and seed.isdigit()):
+        raise UsageError(
+            f"--weights takes random:SEED, not {weights}; of an SVD folder make a model first: "
+            f"mobilevd compress --weights FOLDER --preset {preset} -o MODEL"
+        )
+    return random_model(preset_of(preset).name, int(seed))

@@ -17,7 +17,7 @@ from ..export.manifest import read_bundle
 from ..export.stages import STAGES
 from ..models.preconditioning import denoised
 from ..models.store import Model
-from .programs import prepare_runtime, run_calls
+from .programs import prepare_runtime, run_calls, weights_file
 
 Run = Callable[[str, Inputs], torch.Tensor]  # stage, its inputs -> its output
 
@@ -40,7 +40,7 @@ def programs(bundle: Path, manifest: Mapping[str, Any]) -> Run:
     def run(stage: str, inputs: Inputs) -> torch.Tensor:
         entry = manifest["stages"][stage]
         parts = fitted(inputs, [i["shape"] for i in entry["inputs"]])
-        return torch.cat(run_calls(bundle / entry["program"], parts))
+        return torch.cat(run_calls(bundle / entry["program"], parts, weights_file(bundle, entry)))
 
     return run
 

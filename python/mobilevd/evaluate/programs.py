@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,15 +46,23 @@ def prepare_runtime(backend: str, libraries: Sequence[Path] = ()) -> None:
         )
 
 
-def run_calls(program: bytes | Path, calls: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
-    """The first output of each call; the program is loaded once. ``prepare_runtime`` first.
+def weights_file(bundle: Path, stage: Mapping[str, Any]) -> Path | None:
+    """What lies beside a stage's program, by its entry in ``bundle.json``."""
+    return bundle / stage["weights"][0] if stage["weights"] else None
+
+
+def run_calls(
+    program: bytes | Path, calls: Sequence[Sequence[torch.Tensor]], weights: Path | None = None
+) -> list[torch.Tensor]:
+    """The first output of each call; the program is loaded once, with the file of its weights where
+    they are outside. ``prepare_runtime`` first.
 
     What a backend prints (QNN draws progress bars) is dropped.
     """
     from executorch.runtime import Runtime
 
     with native_output():
-        method = Runtime.get().load_program(program).load_method("forward")
+        method = Runtime.get().load_program(program, data_path=weights).load_method("forward")
         # The outputs lie in the program's memory, which goes with it.
         outputs = [method.execute([x.contiguous() for x in call])[0].clone() for call in calls]
         del method  # while what it prints is taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import gc
 import json
 from collections.abc import Callable
 from importlib.metadata import version
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..models.store import Model
+from ..models.parts import Parts, whole
 from ..presets import Preset
 from ..whole_files import whole_folder
+from .files import spool_folder, write_hashed
 from .flavour import Flavour
 from .lowering import lower
 from .manifest import SCHEMA_VERSION, read_bundle
-from .stages import STAGES, make_stage
+from .room import check_room
+from .stages import NETWORKS, STAGES, Stage, make_stage
 
 DEFAULT_FLAVOUR = Flavour()
 
@@ -60,46 +62,59 @@ def describe(preset: Preset, flavour: Flavour) -> dict[str, Any]:
 
 
 def export_bundle(
-    model: Model,
+    model: Parts,
     output: Path,
     flavour: Flavour = DEFAULT_FLAVOUR,
     progress: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
-    """Writes the bundle and returns its description.
+    """Writes the bundle and returns its description; one stage's weights are in memory at a time
+    if ``model`` gives its networks so.
 
     The folder is made under a temporary name and renamed when whole; an older bundle at
     ``output`` is replaced, any other folder with content is refused.
     """
     manifest = describe(model.preset, flavour)
     manifest["stages"], manifest["files"] = {}, {}
+    check_room(model.preset, flavour, output)
     calls = {}
     with whole_folder(output, _is_bundle_or_empty) as folder:
         if flavour.quantized:
             from .calibration import calibration_inputs, recorded_calls
 
-            calls = recorded_calls(model)
+            calls = recorded_calls(whole(model))
         for name in STAGES:
             progress(name)
-            stage = make_stage(model, name, flavour.backend)
+            stage = make_stage(model.part(NETWORKS[name]), name, flavour.backend)
             if calls:
                 stage.calibration = calibration_inputs(calls, stage)
-            lowered = lower(stage, flavour)
-            file = f"{name}.pte"
-            (folder / file).write_bytes(lowered.program)
-            manifest["files"][file] = {
-                "bytes": len(lowered.program),
-                "sha256": hashlib.sha256(lowered.program).hexdigest(),
-            }
-            manifest["stages"][name] = {
-                "program": file,
-                "weights": [],
-                "inputs": [i.to_dict() for i in stage.inputs],
-                "outputs": [o.to_dict() for o in stage.outputs],
-                **stage.extra,
-                **lowered.report.to_dict(),
-            }
+            entry, files = _write_stage(folder, stage, flavour)
+            manifest["stages"][name] = entry
+            manifest["files"] |= files
+            del stage
+            gc.collect()  # graphs hold weights, and themselves in circles
         (folder / "bundle.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
+
+
+def _write_stage(
+    folder: Path, stage: Stage, flavour: Flavour
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Its entries under ``stages`` and under ``files``."""
+    with spool_folder(folder) as spool:
+        lowered = lower(stage, flavour, spool)
+        program = f"{stage.name}.pte"
+        weights = {f"{name}.ptd": content for name, content in lowered.weights.items()}
+        contents = {program: lowered.program, **weights}
+        files = {name: write_hashed(folder / name, content) for name, content in contents.items()}
+    entry = {
+        "program": program,
+        "weights": list(weights),
+        "inputs": [i.to_dict() for i in stage.inputs],
+        "outputs": [o.to_dict() for o in stage.outputs],
+        **stage.extra,
+        **lowered.report.to_dict(),
+    }
+    return entry, files
 
 
 def _is_bundle_or_empty(folder: Path) -> bool:

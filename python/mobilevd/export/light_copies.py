@@ -34,3 +34,15 @@ def light_copies() -> Iterator[None]:
         mock.patch.object(NodeSource, "__deepcopy__", itself, create=True),
     ):
         yield
+
+
+def own_storage(program: torch.export.ExportedProgram) -> None:
+    """A weight that is a view of another gets memory of its own: ExecuTorch's serialisers write the
+    whole storage from its beginning, so that a second half would be read as the first.
+
+    Copies of the usual kind would have done it by the way.
+    """
+    weights = program.state_dict
+    for name, weight in weights.items():
+        if weight.untyped_storage().nbytes() != weight.nbytes:
+            weights[name] = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)

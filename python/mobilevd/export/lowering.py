@@ -6,7 +6,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,10 +19,12 @@ from .stages import Stage
 
 @dataclass
 class Lowered:
-    """A serialised program and what is known of it."""
+    """A serialised program and what is known of it; ``weights`` outside it write themselves
+    (``Cord.write_to_file``)."""
 
     program: bytes
     report: StageReport
+    weights: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -33,13 +37,18 @@ def quiet_exporter() -> Iterator[None]:
         yield
 
 
-def lower(stage: Stage, flavour: Flavour) -> Lowered:
-    """The stage, made by ``make_stage`` for the same backend, as an ExecuTorch program."""
+def lower(stage: Stage, flavour: Flavour, spool: Path | None = None) -> Lowered:
+    """The stage, made by ``make_stage`` for the same backend, as an ExecuTorch program.
+
+    Given a folder ``spool``, a backend that can leaves the weights out of the program; they are to
+    be written before the folder goes.
+    """
+    weights: dict[str, Any] = {}
     with quiet_exporter(), explaining():
         if flavour.backend == "xnnpack":
             from .xnnpack import lower_xnnpack
 
-            program, report = lower_xnnpack(stage)
+            program, weights, report = lower_xnnpack(stage, spool)
         elif flavour.backend == "vulkan":
             from .vulkan import lower_vulkan
 
@@ -50,4 +59,4 @@ def lower(stage: Stage, flavour: Flavour) -> Lowered:
             program, report = lower_qnn(stage, flavour)
         else:
             raise ValueError(f"no lowering for the backend '{flavour.backend}'")
-    return Lowered(program, report)
+    return Lowered(program, report, weights)

@@ -82,6 +82,13 @@ class _UNetStage(nn.Module):
 
 
 STAGES = ("image_encoder", "vae_encoder", "unet", "vae_decoder")
+# Whose weights a stage has.
+NETWORKS = {
+    "image_encoder": "image_encoder",
+    "vae_encoder": "vae",
+    "unet": "unet",
+    "vae_decoder": "vae",
+}
 
 
 def make_stage(model: Model, name: str, backend: str) -> Stage:

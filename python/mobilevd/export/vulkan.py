@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .flavour import Flavour
-from .light_copies import light_copies
+from .light_copies import light_copies, own_storage
 from .lint import lint_vulkan
 from .report import StageReport, report_stage
 from .stages import Stage
@@ -27,7 +27,7 @@ def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
 
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     lint_vulkan(exported, flavour).check()
-    _own_storage(exported)
+    own_storage(exported)
     with light_copies(), _silent():
         edge = to_edge_transform_and_lower(
             exported,
@@ -59,16 +59,6 @@ def _partitioner(flavour: Flavour) -> Any:
 
     partitioner.ops_to_not_decompose = with_linear
     return partitioner
-
-
-def _own_storage(program: torch.export.ExportedProgram) -> None:
-    """A weight that is a view of another gets memory of its own: ExecuTorch's Vulkan serialiser
-    writes the whole storage from its beginning, so that a second half would be read as the first.
-    """
-    weights = program.state_dict
-    for name, weight in weights.items():
-        if weight.untyped_storage().nbytes() != weight.nbytes:
-            weights[name] = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)
 
 
 @contextmanager

@@ -44,6 +44,10 @@ class Model:
     def networks(self) -> dict[str, nn.Module]:
         return {name: getattr(self, name) for name in NETWORKS}
 
+    def part(self, name: str) -> Model:
+        """Itself: what exports wants one network at a time (``models.parts``)."""
+        return self
+
 
 def save_tensors(
     path: Path, state: Mapping[str, torch.Tensor], dtype: torch.dtype | None = None
@@ -108,8 +112,8 @@ def load_network(network: nn.Module, path: Path) -> None:
     load_files(network, [path], dtype=torch.float32)
 
 
-def load_model(source: str | Path) -> Model:
-    """A model folder, or the name of a preset whose weights ship with the package."""
+def model_folder(source: str | Path) -> Path:
+    """A model folder, or that of a preset whose weights ship with the package."""
     folder = Path(source)
     if not folder.is_dir():
         preset = get_preset(str(source))
@@ -118,9 +122,18 @@ def load_model(source: str | Path) -> Model:
             raise ValueError(f"no weights ship for preset '{preset.name}': give a model folder")
     if not (folder / "model.json").is_file():
         raise FileNotFoundError(f"{folder} has no model.json: not a model folder")
-    preset = Preset.from_dict(json.loads((folder / "model.json").read_text()))
+    return folder
+
+
+def read_preset(folder: Path) -> Preset:
+    return Preset.from_dict(json.loads((folder / "model.json").read_text()))
+
+
+def load_model(source: str | Path) -> Model:
+    """A model folder, or the name of a preset whose weights ship with the package."""
+    folder = model_folder(source)
     with torch.device("meta"):  # no random weights first: SVD's take a minute and twice the memory
-        model = Model.fresh(preset)
+        model = Model.fresh(read_preset(folder))
     for name, network in model.networks().items():
         load_network(network, folder / f"{name}.safetensors")
         network.eval().requires_grad_(False)

@@ -77,6 +77,9 @@ class Pipeline:
         Keep the stages in memory between clips instead of loading each when its turn comes.
     max_memory_mb
         Refuse a bundle whose estimated peak is above this; 0 for no limit.
+    packed_weights
+        Folder that keeps XNNPACK's packed weights, so that the next load maps them instead of
+        packing; "none" for none. Without one, the user's cache folder for stages of 64 MB and more.
     backend_libs
         Shared libraries that register further ExecuTorch backends (a Vulkan or QNN runtime), which
         the whole process then has.
@@ -97,6 +100,7 @@ class Pipeline:
         verify: bool = True,
         keep_loaded: bool = False,
         max_memory_mb: int = 0,
+        packed_weights: str | os.PathLike[str] = "",
         backend_libs: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         _check_range("threads", threads, 0, 1024)
@@ -108,7 +112,12 @@ class Pipeline:
 
             activate()
         self._native = _runtime.Pipeline(
-            os.fspath(bundle), threads, verify, keep_loaded, max_memory_mb
+            os.fspath(bundle),
+            threads,
+            verify,
+            keep_loaded,
+            max_memory_mb,
+            os.fspath(packed_weights),
         )
 
     @property

@@ -43,6 +43,23 @@ def test_unknown_preset_lists_the_known(capsys, tmp_path, command):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--weights", "random:1"), "--preset and --weights go together"),
+        (("--preset", "mini"), "--preset and --weights go together"),
+        (("--preset", "huge", "--weights", "random:1"), "unknown preset 'huge'"),
+        (("--preset", "mini", "--weights", "random:x"), "--weights takes random:SEED"),
+        (("--preset", "mini", "--weights", "svd"), "mobilevd compress --weights FOLDER --preset"),
+    ],
+)
+def test_export_of_random_weights_usage(capsys, tmp_path, flags, message):
+    code, _, err = run(capsys, "export", "-o", tmp_path / "out", *flags)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_flops_json(capsys, tmp_path):
     code, out, _ = run(capsys, "flops", "--json", tmp_path / "flops.json")
     assert code == 0

@@ -230,6 +230,6 @@ def test_mini_adds_up_to_mobilevd_flops(mini_bundle, name):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             made.module.to("meta")(*(torch.empty(i.shape, device="meta") for i in made.inputs))
         assert counted == counter.get_total_flops()
-    # fp32 is stored as it is: the weights are the file, but for names and code.
-    size = manifest["files"][stage["program"]]["bytes"]
+    # fp32 is stored as it is: the weights are the files, but for names and code.
+    size = sum(manifest["files"][file]["bytes"] for file in [stage["program"], *stage["weights"]])
     assert 0.95 * size < stage["weight_bytes"] < size

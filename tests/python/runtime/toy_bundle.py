@@ -10,6 +10,11 @@ from typing import Any
 
 import mobilevd.kernels.torch_ops  # noqa: F401 - registers torch.ops.mobilevd
 import torch
+from mobilevd.export.flavour import Flavour
+from mobilevd.export.lowering import Lowered
+from mobilevd.export.lowering import lower as lower_stage
+from mobilevd.export.stages import Stage as ExportStage
+from mobilevd.export.stages import Tensor as ExportTensor
 from torch import Tensor, nn
 
 FRAMES, HEIGHT, WIDTH = 4, 16, 24
@@ -95,7 +100,7 @@ STAGES: dict[str, tuple[Callable[[], nn.Module], Shapes, Shapes]] = {
 
 
 def lower(module: nn.Module, shapes: Shapes) -> tuple[bytes, list[str]]:
-    """The XNNPACK program and the ops it calls outside the delegate."""
+    """The XNNPACK program, weights and all, and the ops it calls outside the delegate."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
@@ -112,21 +117,38 @@ def tensors(shapes: Shapes) -> list[dict[str, Any]]:
     return [{"name": n, "dtype": "float32", "shape": list(s)} for n, s in shapes.items()]
 
 
-def write_toy_bundle(folder: Path, unet: Callable[[], nn.Module] = Unet) -> Path:
+def lower_outside(
+    name: str, module: nn.Module, inputs: Shapes, outputs: Shapes, spool: Path
+) -> Lowered:
+    """As ``mobilevd export`` does it: weights beside the program."""
+    sides = [tuple(ExportTensor(n, s) for n, s in side.items()) for side in (inputs, outputs)]
+    return lower_stage(ExportStage(name, module.eval(), sides[0], sides[1]), Flavour(), spool)
+
+
+def write_toy_bundle(
+    folder: Path, unet: Callable[[], nn.Module] = Unet, outside: bool = False
+) -> Path:
+    """``outside``: with the weights in files of their own, whose packed form can be kept."""
     folder.mkdir(parents=True)
     stages: dict[str, Any] = {}
     files: dict[str, Any] = {}
     for number, (name, (make, inputs, outputs)) in enumerate(STAGES.items()):
         torch.manual_seed(number)
-        program, ops = lower((unet if name == "unet" else make)(), inputs)
-        (folder / f"{name}.pte").write_bytes(program)
-        files[f"{name}.pte"] = {
-            "bytes": len(program),
-            "sha256": hashlib.sha256(program).hexdigest(),
-        }
+        module = (unet if name == "unet" else make)()
+        contents: dict[str, bytes] = {}
+        if outside:
+            lowered = lower_outside(name, module, inputs, outputs, folder)
+            program, ops = lowered.program, lowered.report.required_ops
+            contents = {f"{key}.ptd": bytes(cord) for key, cord in lowered.weights.items()}
+        else:
+            program, ops = lower(module, inputs)
+        for file, content in {f"{name}.pte": program, **contents}.items():
+            (folder / file).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            files[file] = {"bytes": len(content), "sha256": digest}
         stages[name] = {
             "program": f"{name}.pte",
-            "weights": [],
+            "weights": list(contents),
             "inputs": tensors(inputs),
             "outputs": tensors(outputs),
             "required_ops": ops,

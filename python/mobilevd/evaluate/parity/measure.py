@@ -15,7 +15,7 @@ from ...export.flavour import Flavour
 from ...export.lowering import lower
 from ...export.stages import STAGES, Block, Stage, Tensor, make_stage, with_tensors
 from ...models.store import Model
-from ..programs import run_calls
+from ..programs import run_calls, weights_file
 from .figures import compare, worst
 from .recording import Call, record_blocks, record_stages
 
@@ -60,7 +60,7 @@ def measure_parity(
         if name == "unet":
             entries = _blocks(model, stage, calls[name], flavour, only, progress)
         progress(1, 1, f"{name}: whole")
-        entries.append(_whole(bundle / manifest["stages"][name]["program"], stage, calls[name]))
+        entries.append(_whole(bundle, manifest["stages"][name], stage, calls[name]))
         rows[name] = [_judged(entry, limit) for entry in entries]
     return rows
 
@@ -102,8 +102,11 @@ def _fitted(tensors: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]
     return list(fitted(tuple(tensors), [i.shape for i in stage.inputs])[0])
 
 
-def _whole(program: Path, stage: Stage, calls: Sequence[Call]) -> dict[str, Any]:
-    outputs = run_calls(program, [_fitted(call.tensors, stage) for call in calls])
+def _whole(
+    bundle: Path, entry: Mapping[str, Any], stage: Stage, calls: Sequence[Call]
+) -> dict[str, Any]:
+    inputs = [_fitted(call.tensors, stage) for call in calls]
+    outputs = run_calls(bundle / entry["program"], inputs, weights_file(bundle, entry))
     figures = [
         compare(got, call.output[: got.shape[0]]) for got, call in zip(outputs, calls, strict=True)
     ]

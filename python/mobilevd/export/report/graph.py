@@ -70,6 +70,7 @@ class Delegate:
     program: torch.export.ExportedProgram  # what was handed over
     blob_bytes: int  # what came back: the delegate's data and the weights that go with it
     stored_float: torch.dtype  # what the backend made of float32 weights
+    backend: str  # as ExecuTorch calls it
 
     def nodes(self) -> Iterator[Node]:
         for node in self.program.graph_module.graph.nodes:
@@ -86,7 +87,8 @@ def delegates(graph: GraphModule) -> list[Delegate]:
             blob = len(lowered.processed_bytes)
             if lowered.named_data_store_output is not None:
                 blob += sum(len(b) for b in lowered.named_data_store_output.buffers)
-            found.append(Delegate(node, lowered.original_module, blob, _stored_float(lowered)))
+            stored = _stored_float(lowered)
+            found.append(Delegate(node, lowered.original_module, blob, stored, lowered.backend_id))
     return found
 
 

@@ -15,13 +15,15 @@ from .flops import node_flops, total_flops
 from .graph import cpu_nodes, delegates, module_path, op_name
 from .refusals import KEY
 from .weights import weights_by_dtype
+from .workspace import workspace_bytes
 
 CROSSINGS_LISTED = 10
 
 
 @dataclass
 class StageReport:
-    """``cpu_ops``: one entry per op, module path and reason, with its count and FLOPs.
+    """``arena_bytes`` are ExecuTorch's planned tensors, ``workspace_bytes`` XNNPACK's beside them.
+    ``cpu_ops``: one entry per op, module path and reason, with its count and FLOPs.
 
     FLOPs are 2 x multiply-add, norms and activations 0. ``border_bytes``: what one run passes
     between delegates and the CPU; ``border_tensors`` how many, ``crossings`` the largest of them.
@@ -33,6 +35,7 @@ class StageReport:
     required_ops: list[str]
     weight_bytes: int
     arena_bytes: int
+    workspace_bytes: int = 0
     delegated_flops: int = 0
     weights_by_dtype: dict[str, int] = field(default_factory=dict)
     border_bytes: int = 0
@@ -101,6 +104,7 @@ def report_stage(stage: Stage, graph: torch.fx.GraphModule, program: Any) -> Sta
         ),
         weight_bytes=sum(weights.values()),
         arena_bytes=sum(plan.non_const_buffer_sizes),
+        workspace_bytes=workspace_bytes(graph),
         delegated_flops=sum(flops),
         weights_by_dtype=weights,
         border_bytes=sum(c["bytes"] for c in crossing),
