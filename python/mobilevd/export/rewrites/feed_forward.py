@@ -16,7 +16,7 @@ class SplitFeedForward(nn.Module):
     def __init__(self, feed_forward: FeedForward) -> None:
         super().__init__()
         self.value, self.gate = (
-            linear_of(w.clone(), b.clone())  # no views: the wide one can go
+            linear_of(w, b)
             for w, b in zip(
                 feed_forward.proj_in.weight.chunk(2),
                 feed_forward.proj_in.bias.chunk(2),
