@@ -105,7 +105,7 @@ def test_train_usage(capsys, tmp_path):
     assert run(capsys, "train", "-o", tmp_path)[0] == 2
     code, _, err = run(capsys, "train", "-o", tmp_path, "--method", "magic")
     assert code == 2
-    assert "unknown method 'magic'; known: autoencoder, svd" in err
+    assert "unknown method 'magic'; known: autoencoder, decoder, svd" in err
 
 
 def test_encode(capsys, tmp_path):

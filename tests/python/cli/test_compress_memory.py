@@ -45,7 +45,14 @@ def folder(tmp_path_factory):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_peak_memory(folder, uncompressed_mini, tmp_path, precision):
-    arguments = [uncompressed_mini, folder, "--preset", "mobilevd-512x256", "--precision", precision]
+    arguments = [
+        uncompressed_mini,
+        folder,
+        "--preset",
+        "mobilevd-512x256",
+        "--precision",
+        precision,
+    ]
     command = [sys.executable, "-c", MEASURE, *map(str, arguments), "-o", str(tmp_path / "out")]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     words = run.stdout.split()

@@ -18,7 +18,10 @@ def said(capsys, arguments, code):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "dmd", "-o", "run"], "unknown method 'dmd'; known: autoencoder, svd"),
+        (
+            ["--method", "dmd", "-o", "run"],
+            "unknown method 'dmd'; known: autoencoder, decoder, svd",
+        ),
         (["--preset", "maxi", "-o", "run"], "unknown preset 'maxi'; known: "),
         (["--method", "mobilevd", "-o", "run"], "method mobilevd needs --stage, one of: low_res"),
         (["-o", "run"], "method svd needs --vae FILE"),
