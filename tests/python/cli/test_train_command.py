@@ -20,7 +20,7 @@ def said(capsys, arguments, code):
     [
         (
             ["--method", "dmd", "-o", "run"],
-            "unknown method 'dmd'; known: autoencoder, decoder, svd",
+            "unknown method 'dmd'; known: autoencoder, decoder",
         ),
         (["--preset", "maxi", "-o", "run"], "unknown preset 'maxi'; known: "),
         (["--method", "mobilevd", "-o", "run"], "method mobilevd needs --stage, one of: low_res"),
