@@ -33,7 +33,7 @@ CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -
 .PHONY: help demo test test-packages test-slow full-size test-vulkan test-python test-cpp test-sanitizers test-valgrind \
   test-aarch64 test-aarch64-runner lint format bench bundle aarch64-bundle android-bundle android-needs install clean
 help:
-	@echo "make demo     photograph -> out/demo/clip.mp4, contact_sheet.png, result.json"
+	@echo "make demo     photograph, digits -> out/demo/{clip,digits}.mp4, contact sheets, result.json"
 	@echo "make test     pytest, ctest, sanitizers, valgrind, ARM under qemu, lint; also one by one:"
 	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 \
 	  test-aarch64-runner lint"
@@ -109,19 +109,31 @@ android-bundle: android-needs $(MINI)/bundle.json
 	$(PACK) build/android-arm64/install -o $(ANDROID_PACKAGE) \
 	  --search $$(echo "$$ANDROID_NDK"/toolchains/llvm/prebuilt/*/sysroot/usr/lib/aarch64-linux-android)
 
-demo: out/demo/clip.mp4
-	@echo "out/demo: clip.mp4, contact_sheet.png, result.json"
+demo: out/demo/clip.mp4 out/demo/digits.mp4
+	@echo "out/demo: clip.mp4, contact_sheet.png, result.json of a photograph; digits*, of what mini knows best"
 
-# The photograph is one that training never saw (training/data/photographs.py).
-out/demo/clip.mp4: $(MINI)/bundle.json
-	@mkdir -p out/demo
+# Pictures that training never saw (training/data): a photograph, and two handwritten digits.
+out/demo/photo.jpg: $(VENV)/.built
+	@mkdir -p $(@D)
 	$(BIN)/python -c 'import shutil; \
 	  from mobilevd.training.data.photographs import HELD_OUT, package_file; \
-	  shutil.copy(package_file(*HELD_OUT[0]), "out/demo/photo.jpg")'
-	$(BIN)/mobilevd_runner --bundle $(MINI) --image out/demo/photo.jpg --seed 7 \
-	  --output out/demo/frames --json out/demo/result.json
-	$(BIN)/mobilevd encode out/demo/frames -o $@ --fps 7 --image out/demo/photo.jpg \
-	  --contact-sheet out/demo/contact_sheet.png
+	  shutil.copy(package_file(*HELD_OUT[0]), "$@")'
+out/demo/digits.png: $(VENV)/.built
+	@mkdir -p $(@D)
+	$(BIN)/python -c 'from PIL import Image; from mobilevd.training.data import MovingDigits, clip_rng; \
+	  Image.fromarray(MovingDigits("test").draw(clip_rng(14, 3), 1, (64, 64)).frames[0]).save("$@")'
+
+# $(call clip,picture,prefix of the other files)
+define clip
+	$(BIN)/mobilevd_runner --bundle $(MINI) --image $(1) --seed 7 \
+	  --output out/demo/$(2)frames --json out/demo/$(2)result.json
+	$(BIN)/mobilevd encode out/demo/$(2)frames -o $@ --fps 7 --image $(1) \
+	  --contact-sheet out/demo/$(2)contact_sheet.png
+endef
+out/demo/clip.mp4: out/demo/photo.jpg $(MINI)/bundle.json
+	$(call clip,$<)
+out/demo/digits.mp4: out/demo/digits.png $(MINI)/bundle.json
+	$(call clip,$<,digits_)
 
 lint: $(VENV)/.built
 	$(BIN)/ruff check .
