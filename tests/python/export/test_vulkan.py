@@ -7,10 +7,9 @@ import pytest
 import torch
 from mobilevd.export.bundle import read_bundle
 from mobilevd.export.flavour import Flavour
-from mobilevd.export.light_copies import light_copies
+from mobilevd.export.light_copies import light_copies, own_storage
 from mobilevd.export.lowering import lower
 from mobilevd.export.stages import STAGES, make_stage
-from mobilevd.export.vulkan import _own_storage
 from mobilevd.models.store import Model, load_model
 from mobilevd.models.svd_vae import SvdVaeConfig
 from mobilevd.presets import get_preset
@@ -92,7 +91,7 @@ def test_weights_that_are_views_get_their_own_memory():
 
     whole = torch.randn(8)
     program = torch.export.export(Halves(whole), (torch.randn(4),))
-    _own_storage(program)
+    own_storage(program)
     weights = program.state_dict
     assert torch.equal(torch.cat([weights["first"], weights["second"]]), whole)
     assert all(w.untyped_storage().nbytes() == w.nbytes == 16 for w in weights.values())
