@@ -1,13 +1,9 @@
 #include "runtime/sha256.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
-#include <vector>
 
-#include "runtime/error.h"
+#include "runtime/file_pieces.h"
 
 namespace mobilevd {
 namespace {
@@ -99,15 +95,8 @@ std::string Sha256::hex_digest() {
 }
 
 std::string sha256_of_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  if (!file) throw Error("cannot read " + path + ": " + std::strerror(errno));
   Sha256 hash;
-  std::vector<char> buffer(1 << 20);
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
-    hash.update(buffer.data(), got);
-  }
-  if (std::ferror(file.get())) throw Error("cannot read " + path + ": " + std::strerror(errno));
+  update_with_file(hash, path);
   return hash.hex_digest();
 }
 

@@ -1,13 +1,10 @@
 #include "runtime/xxh64.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <memory>
-#include <vector>
 
-#include "runtime/error.h"
+#include "runtime/file_pieces.h"
 
 namespace mobilevd {
 namespace {
@@ -86,17 +83,8 @@ std::uint64_t Xxh64::digest() const {
 }
 
 std::string xxh64_of_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  if (!file) throw Error("cannot read " + path + ": " + std::strerror(errno));
-  std::setvbuf(file.get(), nullptr, _IONBF, 0);
   Xxh64 hash;
-  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
-  while (const std::size_t size = std::fread(piece.data(), 1, piece.size(), file.get())) {
-    hash.update(piece.data(), size);
-  }
-  if (std::ferror(file.get()) != 0)
-    throw Error("cannot read " + path + ": " + std::strerror(errno));
+  update_with_file(hash, path);
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.digest()));
   return digits;

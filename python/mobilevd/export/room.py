@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..models.parts import empty_model
+from ..models.store import empty_model
 from ..presets import Preset
 from .flavour import Flavour
 

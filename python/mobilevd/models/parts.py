@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..presets import Preset, get_preset
-from .store import NETWORKS, Model, load_network, model_folder, read_preset
+from .store import NETWORKS, Model, empty_model, load_network, model_folder, read_preset
 from .weight_folder import check_files
 
 
@@ -49,12 +49,6 @@ def whole(parts: Parts) -> Model:
     for name in NETWORKS[1:]:
         setattr(model, name, getattr(parts.part(name), name))
     return model
-
-
-def empty_model(preset: Preset) -> Model:
-    """Shapes without values."""
-    with torch.device("meta"):
-        return Model.fresh(preset)
 
 
 def open_model(source: str | Path) -> Promised:

@@ -129,11 +129,16 @@ def read_preset(folder: Path) -> Preset:
     return Preset.from_dict(json.loads((folder / "model.json").read_text()))
 
 
+def empty_model(preset: Preset) -> Model:
+    """Shapes without values: random ones of SVD take a minute and twice the memory."""
+    with torch.device("meta"):
+        return Model.fresh(preset)
+
+
 def load_model(source: str | Path) -> Model:
     """A model folder, or the name of a preset whose weights ship with the package."""
     folder = model_folder(source)
-    with torch.device("meta"):  # no random weights first: SVD's take a minute and twice the memory
-        model = Model.fresh(read_preset(folder))
+    model = empty_model(read_preset(folder))
     for name, network in model.networks().items():
         load_network(network, folder / f"{name}.safetensors")
         network.eval().requires_grad_(False)

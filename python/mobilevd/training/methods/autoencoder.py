@@ -17,6 +17,12 @@ LATENT_PENALTY = 1e-3  # keeps |latent| within the decoder's tanh(z/3)*3
 LATENT_NOISE = 0.03  # the denoiser's residual error must not show
 
 
+def pixel_loss(error: torch.Tensor, penalty: torch.Tensor | float = 0.0) -> Loss:
+    """L1 + L2 of the pixels, and what else there is to pay."""
+    mse = error.square().mean()
+    return Loss(error.abs().mean() + mse + penalty, {"mse": mse})
+
+
 class Autoencoder(Method):
     """Pairs of frames at the preset's size and at twice of it: one VAE serves both of `mini`'s."""
 
@@ -34,8 +40,7 @@ class Autoencoder(Method):
         drawn = noise.normal(frames, *latents.shape[1:]).flatten(0, 1)  # some numbers have no clip
         error = self.vae.decoder(latents + LATENT_NOISE * drawn[: len(latents)]).float() - image
         penalty = latents.float().square().mean()
-        total = error.abs().mean() + error.square().mean() + LATENT_PENALTY * penalty
-        return Loss(total, {"mse": error.square().mean()})
+        return pixel_loss(error, LATENT_PENALTY * penalty)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from ...models.vae import create_vae
 from ..clip_noise import ClipNoise
 from ..data import Batch
 from ..method import Loss, Method, Player
-from .autoencoder import LATENT_NOISE
+from .autoencoder import LATENT_NOISE, pixel_loss
 
 WIDTHS = (32, 32, 64, 64)  # by level, finest first: 2.6 times the FLOPs of mini's tiny decoder
 
@@ -47,5 +47,4 @@ class Decoder(Method):
             latents = self.vae.encoder(image).float().unflatten(0, (count, frames))
             latents = latents + LATENT_NOISE * noise.normal(*latents.shape[1:])
         error = decoder(latents.flatten(0, 1), frames).float() - image
-        mse = error.square().mean()
-        return Loss(error.abs().mean() + mse, {"mse": mse})
+        return pixel_loss(error)
