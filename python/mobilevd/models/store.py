@@ -21,6 +21,7 @@ from .vae import Vae, create_vae
 from .weight_folder import load_files
 
 NETWORKS = ("unet", "vae", "image_encoder")
+DISCRIMINATOR = "discriminator.safetensors"  # beside them: heads for the next training stage
 
 
 @dataclass
@@ -72,7 +73,7 @@ def check_model_folder(folder: Path) -> None:
 def _is_model_or_empty(folder: Path) -> bool:
     """Only files that a model folder has may go with it."""
     names = {file.name for file in folder.iterdir()}
-    return names <= {"model.json", *(f"{name}.safetensors" for name in NETWORKS)}
+    return names <= {"model.json", DISCRIMINATOR, *(f"{name}.safetensors" for name in NETWORKS)}
 
 
 def save_model(

@@ -10,7 +10,14 @@ from typing import Any
 
 import torch
 
-from ..models.store import Model, load_network, save_model, save_tensors, weights_digest
+from ..models.store import (
+    DISCRIMINATOR,
+    Model,
+    load_network,
+    save_model,
+    save_tensors,
+    weights_digest,
+)
 from ..models.tiny_vae import TinyVae
 from ..presets import Preset, Sampling
 from .data import BothSizes, ClipData, ClipSource
@@ -22,7 +29,7 @@ from .methods.animatelcm import AnimateLcm
 from .methods.autoencoder import Autoencoder
 from .methods.decoder import Decoder
 from .methods.ladd import Ladd
-from .methods.mobilevd import begin, finish
+from .methods.mobilevd import MobileVd, begin, finish
 from .methods.mobilevd_options import Options
 from .methods.sfv import Sfv
 from .methods.svd import Svd
@@ -111,6 +118,9 @@ def train(training: Training) -> bool:
     for network in model.networks().values():
         network.requires_grad_(False)
     method = _method(training, model, teacher, inputs)
+    heads = method.discriminator.heads if isinstance(method, MobileVd) else None
+    if heads and training.start and (training.start / DISCRIMINATOR).is_file():
+        load_network(heads, training.start / DISCRIMINATOR)
 
     def sheet(path: Path) -> None:
         write_sheet(model, training.source, path)
@@ -122,6 +132,8 @@ def train(training: Training) -> bool:
         finish(model, method)
     if run.accelerator.is_main_process:
         save_model(model, training.result, torch.float16)
+        if heads:
+            save_tensors(training.result / DISCRIMINATOR, heads.state_dict(), torch.float16)
     return finished
 
 

@@ -17,7 +17,7 @@ from mobilevd.training.discriminators.gradient_penalty import (
     finite_difference_r1,
     score,
 )
-from mobilevd.training.discriminators.heads import Head
+from mobilevd.training.discriminators.heads import TemporalHead
 from mobilevd.training.discriminators.on_teacher import twice_differentiable
 from small_models import batch_of, small_models
 from torch import nn
@@ -123,7 +123,7 @@ def test_spatial_heads_see_one_frame_and_temporal_heads_one_position(teacher, c)
 def test_head_is_the_equation():
     """psi(h) + <P c, h> / sqrt(C) at each place, in float64."""
     torch.manual_seed(0)
-    head = Head(16, 6, dimensions=1, size=8).double()
+    head = TemporalHead(16, 6, frames=8).double()
     x, condition = torch.randn(3, 16, 8).double(), torch.randn(3, 6).double()
     h = nn.functional.conv1d(x, head.conv.weight, head.conv.bias, stride=2, padding=1)
     groups = h.view(3, 8, -1)
@@ -132,10 +132,36 @@ def test_head_is_the_equation():
     ).sqrt()
     h = groups.view_as(h)
     h = torch.where(h > 0, h, 0.2 * h)
-    projected = condition @ head.projection.weight.T + head.projection.bias
-    want = torch.einsum("nct,c->nt", h, head.out.weight[0]) + head.out.bias
+    end = head.logits
+    projected = condition @ end.projection.weight.T + end.projection.bias
+    want = torch.einsum("nct,c->nt", h, end.out.weight[0]) + end.out.bias
     want = want + torch.einsum("nct,nc->nt", h, projected) / 16**0.5
-    assert torch.allclose(head(x, condition).double(), want, atol=1e-5)
+    clip = x.transpose(1, 2)[..., None, None]  # [B, F, C, 1, 1]
+    assert torch.allclose(head(clip, condition[:, None]).double(), want, atol=1e-5)
+
+
+def test_residual_heads(teacher, c):
+    """A logit at every place of the levels with a side of 4; what a block sees of other frames."""
+    d = TeacherDiscriminator(teacher, blocks=1)
+    height, width = teacher.preset.latent_size
+    config = teacher.unet.config
+    levels = [n for n in range(4) if n == 0 or min(height, width) >> n >= 4]
+    features = d.features(c.x0, SIGMA, c)
+    assert len(features) == len(levels) == len(d.heads.spatial) == len(d.heads.temporal)
+    logits = d.logits(features, SIGMA, c)
+    places = [config.num_frames * (height >> n) * (width >> n) for n in levels]
+    assert [x.shape[1] for x in logits] == 2 * places
+    # GroupNorm sees a whole clip; without it, what the convolutions reach is what moves.
+    for module in d.heads.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.forward = lambda x: x
+    before = d.logits(features, SIGMA, c)
+    features[0].unflatten(0, (len(c.x0), -1))[0, 0] += 1.0
+    after = d.logits(features, SIGMA, c)
+    for head, reached in ((0, 1), (len(levels), 2)):
+        moved = (before[head] != after[head]).unflatten(1, (config.num_frames, -1)).any(2)
+        assert moved[0].tolist() == [n < reached for n in range(config.num_frames)]
+        assert not moved[1:].any()
 
 
 def test_conditions_count(teacher, c):

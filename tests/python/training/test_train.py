@@ -7,16 +7,18 @@ import torch
 from mobilevd.models.clip_vision import ClipVisionConfig
 from mobilevd.models.config import UNetConfig
 from mobilevd.models.plan import temporal_blocks
-from mobilevd.models.store import load_model
+from mobilevd.models.store import DISCRIMINATOR, load_model
 from mobilevd.models.tiny_vae import TinyVaeConfig
 from mobilevd.presets import Preset, Sampling
 from mobilevd.training.data import clip_rng
 from mobilevd.training.data.digits import MovingDigits
 from mobilevd.training.methods.mobilevd import collapse
 from mobilevd.training.methods.mobilevd_options import Options
+from mobilevd.training.methods.sfv import SfvConstants
 from mobilevd.training.settings import Settings
 from mobilevd.training.start import model_at, teacher_for
 from mobilevd.training.train import Training, train
+from safetensors.torch import load_file
 
 PRESET = Preset(
     name="tiny",
@@ -97,6 +99,29 @@ def test_stages_of_mobilevd(tmp_path, teacher):
     assert {qk for _, qk, _ in config.attention_widths} == {16}
     assert not config.unmerged_funnels
     assert config.collapsed_cross_attention
+
+
+def test_heads_go_on_from_stage_to_stage(tmp_path, teacher):
+    """A stage whose discriminator stands still ends with the heads of the one before."""
+
+    def heads(name, start, **changes):
+        result = trained(
+            tmp_path / name,
+            "mobilevd",
+            stage="adversarial",
+            start=start,
+            teacher=teacher,
+            **changes,
+        )
+        return load_file(result / DISCRIMINATOR), result
+
+    first, folder = heads("first", teacher)
+    still = SfvConstants(discriminator_rate=1e-12)
+    second, _ = heads("second", folder, constants=still)
+    new, _ = heads("new", teacher, constants=still)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert any(not torch.equal(first[k], new[k]) for k in first)
+    load_model(folder)  # the file is no part of the model
 
 
 @pytest.mark.parametrize("pruning", ["l1", "random"])

@@ -36,9 +36,13 @@ class FrozenEncoder:
     none. Not an ``nn.Module``: the teacher's weights are no part of a player.
     """
 
-    def __init__(self, teacher: UNet, checkpointing: bool = False) -> None:
+    def __init__(
+        self, teacher: UNet, checkpointing: bool = False, levels: int | None = None
+    ) -> None:
+        """``levels``: how many are wanted, from the finest on; default: all."""
         check_uncompressed(teacher.config)
         self.unet, self.checkpointing = teacher.eval().requires_grad_(False), checkpointing
+        self.levels = levels
 
     def __call__(
         self,
@@ -54,7 +58,7 @@ class FrozenEncoder:
         added = sinusoid(added_time_ids.flatten(), config.addition_time_embed_dim)
         time = F.silu(unet.time_embedding(time) + unet.add_embedding(added.reshape(batch, -1)))
         x, features = unet.conv_in(sample.flatten(0, 1)), []
-        for block in unet.down_blocks:
+        for block in unet.down_blocks[: self.levels]:
             if self.checkpointing and torch.is_grad_enabled():
                 outputs = checkpoint(block, x, time, context, frames, use_reentrant=False)
             else:

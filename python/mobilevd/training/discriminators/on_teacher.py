@@ -26,13 +26,14 @@ class TeacherDiscriminator:
         with_temporal_heads: bool = True,
         checkpointing: bool = False,
         seed: int = 0,
+        blocks: int = 0,
     ) -> None:
-        self.encoder = FrozenEncoder(teacher.unet, checkpointing)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.heads = DiscriminatorHeads(
-                teacher.unet.config, teacher.preset.latent_size, with_temporal_heads
+                teacher.unet.config, teacher.preset.latent_size, with_temporal_heads, blocks
             )
+        self.encoder = FrozenEncoder(teacher.unet, checkpointing, self.heads.levels[-1] + 1)
 
     def features(self, x: torch.Tensor, sigma: torch.Tensor, c: Conditioning) -> list[torch.Tensor]:
         """Of x [B, F, 4, h, w] that already has noise of level sigma [B]."""

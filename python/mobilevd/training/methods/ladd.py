@@ -53,6 +53,7 @@ LADD_CONSTANTS = LaddConstants()
 # For the mini presets (see SFV_MINI); every step trains both, there are so few.
 LADD_MINI = LaddConstants(
     warm_up=50,
+    head_blocks=1,
     generator_rate=2e-4,
     discriminator_rate=5e-4,
     generator_every=1,

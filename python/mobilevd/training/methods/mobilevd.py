@@ -9,8 +9,8 @@
 
 From `adversarial` on every stage trains with SF-V's game: the paper's own constants and the
 losses of its later stages are not in what we have (facts 2.6, 10). MobileVD-HD is the same
-without the first stage, at the large size. Deviation: the discriminator is made anew for every
-stage.
+without the first stage, at the large size. The discriminator's heads go on from stage to stage,
+as the student does.
 """
 
 from __future__ import annotations
