@@ -80,7 +80,7 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _without_third_kernel_axis(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Temporal convolutions are [O, I, 3, 1, 1] there and [O, I, 3, 1] here."""
+    """Temporal convolutions of a UNet are [O, I, 3, 1, 1] there and [O, I, 3, 1] here."""
     return shape[:-1] if len(shape) == 5 and shape[-1] == 1 else shape
 
 
@@ -116,7 +116,7 @@ def check_files(module: nn.Module, files: Sequence[Path], rename: Rename) -> Non
                 problems.append(f"unexpected {key}")
                 continue
             missing.discard(name)
-            if _without_third_kernel_axis(shape) != want[name]:
+            if want[name] not in (shape, _without_third_kernel_axis(shape)):
                 problems.append(f"{key} has shape {list(shape)}, expected {list(want[name])}")
             elif stored not in _FLOATING:
                 problems.append(

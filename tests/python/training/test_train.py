@@ -115,8 +115,8 @@ def test_heads_go_on_from_stage_to_stage(tmp_path, teacher):
         )
         return load_file(result / DISCRIMINATOR), result
 
-    first, folder = heads("first", teacher)
-    still = SfvConstants(discriminator_rate=1e-12)
+    first, folder = heads("first", teacher, constants=SfvConstants(head_blocks=1))
+    still = SfvConstants(discriminator_rate=1e-12, head_blocks=1)
     second, _ = heads("second", folder, constants=still)
     new, _ = heads("new", teacher, constants=still)
     assert all(torch.equal(first[k], second[k]) for k in first)
