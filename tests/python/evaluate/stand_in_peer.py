@@ -36,6 +36,6 @@ def load(task: Task) -> Running:
         if name == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.002)
-        return ANSWER * (1.5 if name == "wrong" else 1)
+        return ANSWER * {"wrong": 1.5, "nan": np.float32(np.nan)}.get(name, 1)
 
     return Running(evaluate)

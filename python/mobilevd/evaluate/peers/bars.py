@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .rows import Row
+from .rows import Row, is_wrong
 
 # Times faster than diffusers' uncompressed UNet at the same size: (must, aim).
 _AGAINST_SVD = {"mobilevd-xs": (5.0, None)}
@@ -17,7 +17,7 @@ _AGAINST_FASTEST = (1.0, 1.5)
 
 def bars(rows: Sequence[Row], preset: str) -> list[Row]:
     """Each: ``name``, ``value`` (None: not measured), ``must``, ``aim``, ``met``, ``aim_met``."""
-    ratios = {row["name"]: row["ratio"] for row in rows if row.get("ratio") is not None}
+    ratios = {row["name"]: row["ratio"] for row in rows if row.get("ratio") and not is_wrong(row)}
     same = {name: ratio for name, ratio in ratios.items() if name != "diffusers-svd"}
     fastest = min(same, key=lambda name: same[name]) if same else None
     must, aim = _AGAINST_SVD.get(preset, _AGAINST_SVD_ELSE)

@@ -15,18 +15,19 @@ PROGRAM, WEIGHTS = "unet.pte", "unet.ptd"
 
 def convert(task: Task) -> None:
     from ...export.files import spool_folder, write_hashed
-    from ...export.flavour import Flavour
-    from ...export.lowering import lower
+    from ...export.lowering import quiet_exporter
+    from ...export.outside_weights import outside
     from ...export.stages import Stage, unet_inputs, unet_outputs
+    from ...export.xnnpack import partitioned
     from ...presets import Preset
 
     preset = Preset.from_dict(task.preset)
     inputs, outputs = unet_inputs(preset, "xnnpack"), unet_outputs(preset)
     stage = Stage("unet", task.stage(), inputs, outputs)
-    with spool_folder(task.own) as spool:
-        lowered = lower(stage, Flavour(), spool)
-        write_hashed(task.own / PROGRAM, lowered.program)
-        for name, weights in lowered.weights.items():
+    with spool_folder(task.own) as spool, quiet_exporter():
+        _, program = partitioned(stage, spool)
+        write_hashed(task.own / PROGRAM, program.buffer)
+        for name, weights in outside(program).items():
             write_hashed(task.own / f"{name}.ptd", weights)
 
 

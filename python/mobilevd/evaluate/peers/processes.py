@@ -37,6 +37,7 @@ def measure(peer: Peer, task: Task, log: Path, repeat: int, answer: Path) -> dic
 def _run(peer: Peer, task: Task, log: Path, job: dict[str, Any]) -> dict[str, Any]:
     threads = str(task.threads)
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment.pop("OMP_WAIT_POLICY", None)  # alone in its process, torch may spin
     with tempfile.TemporaryDirectory(prefix="mobilevd-peer-") as folder:
         asked, result = Path(folder) / "job.json", Path(folder) / "result.json"
         whole = {**job, "module": peer.module, "task": asdict(task), "result": str(result)}

@@ -58,11 +58,10 @@ class Reference:
         self.packed.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             result = Path(folder) / "result.json"
-            command = [runner_path(), "--bundle", self.bundle, "--stage", "unet", "--seed", "0"]
-            command += ["--threads", str(self.threads), "--packed-weights", self.packed]
-            done = subprocess.run(
-                [*command, "--json", result, *flags], capture_output=True, text=True
-            )
+            command = [str(runner_path()), "--bundle", str(self.bundle), "--stage", "unet"]
+            command += ["--threads", str(self.threads), "--packed-weights", str(self.packed)]
+            command += ["--seed", "0", "--json", str(result), *flags]
+            done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode != 0:
                 said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
                 raise RuntimeError(f"ours: {said[-1]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .bars import line
-from .rows import Row
+from .rows import Row, is_wrong
 
 COLUMNS = (
     "name",
@@ -50,8 +50,11 @@ def cells(row: Row) -> list[str]:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """A line for each peer that failed, and for each bar."""
+    """A line for each peer that failed or computes something else, and for each bar."""
     failed = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
+    failed += [
+        f"{row['name']}: not the same function, not counted" for row in rows if is_wrong(row)
+    ]
     return failed + [line(bar) for row in rows for bar in row.get("bars", ())]
 
 
@@ -60,7 +63,7 @@ PROFILE_COLUMNS = ("op", "by", "calls", "ms", "share")
 
 def profile_cells(rows: Sequence[Row]) -> list[list[str]]:
     """The longest ops of ours."""
-    profile = next((row["profile"] for row in rows if row.get("profile")), [])
+    profile: list[Row] = next((row["profile"] for row in rows if row.get("profile")), [])
     return [
         [
             op["name"],
