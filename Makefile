@@ -30,7 +30,7 @@ EXPORT_SOURCES := python/mobilevd/presets.py \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test test-packages test-slow full-size test-vulkan test-python test-cpp test-sanitizers test-valgrind \
+.PHONY: help demo test test-packages test-slow full-size full-size-bench test-vulkan test-python test-cpp test-sanitizers test-valgrind \
   test-aarch64 test-aarch64-runner lint format bench bundle aarch64-bundle android-bundle android-needs install clean
 help:
 	@echo "make demo     photograph, digits -> out/demo/{clip,digits}.mp4, contact sheets, result.json"
@@ -39,6 +39,7 @@ help:
 	  test-aarch64-runner lint"
 	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 12 GB of disk"
+	@echo "make full-size-bench  mobilevd-512x256 and -xs against every peer: hours, 40 GB of disk"
 	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
 	@echo "make bench    the kernels against their peers"
 	@echo "make bundle   export the shipped mini to $(MINI)"
@@ -172,6 +173,15 @@ test-slow: $(BUNDLES)
 # The bundle stays in build/full-size; a second run exports nothing.
 full-size: $(VENV)/.built
 	MOBILEVD_FULL_SIZE=$(abspath build) $(BIN)/python -m pytest -m full_size
+
+# Hours, on an idle machine; what was cut off goes on. The figures of results/full-size.
+PEERS_OF := mobilevd-512x256 mobilevd-xs
+full-size-bench: $(VENV)/.built
+	for preset in $(PEERS_OF); do \
+	  $(BIN)/mobilevd bench --preset $$preset --peers --weights random:0 --work build/peers \
+	    --json results/full-size/peers-$$preset.json || exit; done
+	$(BIN)/python -m mobilevd.evaluate.peers $(PEERS_OF:%=results/full-size/peers-%.json) \
+	  > results/full-size/peers.md
 
 # No package has a Vulkan runtime: "Vulkan and QNN" in android_runner/README.md.
 test-vulkan: $(BUNDLES)

@@ -10,6 +10,7 @@ import typer
 from ..errors import UsageError
 from ..presets import PRESETS
 from . import (  # noqa: F401  (registers commands)
+    bench,
     compress,
     device_bench,
     device_doctor,
@@ -39,7 +40,6 @@ from .arguments import (
     Seed,
     Steps,
     Threads,
-    at_least,
     check_clip,
     check_picture,
     check_sampling,
@@ -124,55 +124,6 @@ def encode(
     if contact_sheet:
         picture = picture_as_seen(image, *clip.shape[1:3]) if image else clip[0]
         write_contact_sheet(contact_sheet, picture, clip)
-
-
-@app.command(epilog="Example: mobilevd bench --kernel temporal_attention --json bench.json")
-def bench(
-    bundle: Annotated[Path | None, typer.Option(help="Time this bundle's stages instead.")] = None,
-    kernel: Annotated[list[str] | None, typer.Option(help="Repeatable. Default: all.")] = None,
-    shape: Annotated[list[str] | None, typer.Option(help="Of one kernel: 14x512x640x64.")] = None,
-    peers: Annotated[
-        list[str] | None,
-        typer.Option(help="torch, onnxruntime, openvino or executorch; repeatable. Default: all."),
-    ] = None,
-    threads: Annotated[
-        list[int] | None, typer.Option(help="Repeatable. Default: 1 and 2; for a bundle, its own.")
-    ] = None,
-    repeats: Annotated[
-        int | None, typer.Option(help="Calls timed, 15 at most; for a bundle, clips: 3.")
-    ] = None,
-    backend_lib: BackendLibs = None,
-    json: Json = None,
-) -> None:
-    """Time the kernels against their peers, or the stages of a bundle."""
-    for count in threads or ():
-        at_least("--threads", count, 1)
-    at_least("--repeats", repeats, 1)
-    if bundle is None:
-        if backend_lib:
-            raise UsageError("--backend-lib goes with --bundle")
-        from ..kernels.bench.__main__ import bench as bench_kernels
-
-        with progress_bar("bench") as report:
-            rows = bench_kernels(
-                kernel or (), peers or (), threads or (), repeats or 15, shape or (), report
-            )
-    else:
-        from .output import table
-        from .stage_times import bench_bundle
-
-        if kernel or shape or peers or len(threads or ()) > 1:
-            raise UsageError(
-                "with --bundle, only --threads N, --repeats, --backend-lib and --json make sense"
-            )
-        clips = repeats or 3
-        rows = bench_bundle(bundle, threads[0] if threads else 0, clips, backend_lib or ())
-        table(
-            f"{bundle}, {clips} clips",
-            ["stage", "calls", "median ms", "p90 ms"],
-            [[r["name"], r["calls"], f"{r['median_ms']:.1f}", f"{r['p90_ms']:.1f}"] for r in rows],
-        )
-    write_json(json, rows)
 
 
 @app.command(epilog="Example: mobilevd presets")

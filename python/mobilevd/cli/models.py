@@ -72,14 +72,17 @@ def export(
 
 def _random(preset: str | None, weights: str | None) -> Promised:
     """The model of ``--preset P --weights random:SEED``."""
-    from ..models.parts import random_model
+    from ..models.parts import random_model, random_seed
 
     if preset is None or weights is None:
         raise UsageError("--preset and --weights go together, in place of --model")
-    kind, _, seed = weights.partition(":")
-    if kind != "random" or not (seed.isascii() and seed.isdigit()):
+    try:
+        seed = random_seed(weights)
+    except ValueError:
+        seed = None
+    if seed is None:
         raise UsageError(
             f"--weights takes random:SEED, not {weights}; of an SVD folder make a model first: "
             f"mobilevd compress --weights FOLDER --preset {preset} -o MODEL"
         )
-    return random_model(preset_of(preset).name, int(seed))
+    return random_model(preset_of(preset), seed)

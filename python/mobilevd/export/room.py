@@ -44,20 +44,29 @@ def check_room(preset: Preset, flavour: Flavour, output: Path) -> None:
     stages = stage_bytes(preset)
     largest = max(stages, key=lambda name: stages[name])
     memory = int(_PEAK[flavour.backend] * stages[largest]) + _BASE_BYTES
-    available = available_memory()
-    if available is not None and memory > available:
-        raise OSError(
-            f"exporting {largest} of {preset.name} takes about {_gb(memory)} of memory, and "
-            f"{_gb(available)} are available"
-        )
+    require_memory(f"exporting {largest} of {preset.name}", memory)
     # The bundle, and the largest stage's weights once more on the way.
     disk = sum(stages.values()) + stages[largest] + (64 << 20)
+    require_disk(f"the bundle of {preset.name}", disk, output)
+
+
+def require_memory(what: str, needed: int) -> None:
+    """OSError, one line, if fewer bytes than that are available."""
+    available = available_memory()
+    if available is not None and needed > available:
+        raise OSError(
+            f"{what} takes about {_gb(needed)} of memory, and {_gb(available)} are available"
+        )
+
+
+def require_disk(what: str, needed: int, output: Path) -> None:
+    """The same where ``output``, which need not be there yet, is to be written."""
     folder = next(p for p in output.absolute().parents if p.exists())
     free = shutil.disk_usage(folder).free
-    if disk > free:
+    if needed > free:
         raise OSError(
-            f"the bundle of {preset.name} takes about {_gb(disk)} of disk while it is written, and "
-            f"{folder} has {_gb(free)} free"
+            f"{what} takes about {_gb(needed)} of disk while it is written, and {folder} has "
+            f"{_gb(free)} free"
         )
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from ..models.store import Model
 from ..models.svd_vae import SvdDecoder
 from ..models.unet import UNet
+from ..presets import Preset
 from .rewrites import prepare, prepare_vae
 
 
@@ -62,7 +63,9 @@ class Block(nn.Module):
         return self.block(*with_tensors(self.arguments, tensors))
 
 
-class _UNetStage(nn.Module):
+class UNetStage(nn.Module):
+    """The UNet as the runtime calls it, the sinusoids given: ``unet_inputs`` -> v-prediction."""
+
     def __init__(self, unet: UNet) -> None:
         super().__init__()
         self.unet = unet
@@ -79,6 +82,25 @@ class _UNetStage(nn.Module):
         return self.unet.forward_sinusoids(
             sample, timestep_sinusoid, encoder_hidden_states, added_time_sinusoids
         )
+
+
+def unet_inputs(preset: Preset, backend: str) -> tuple[Tensor, ...]:
+    """Of one evaluation for one clip."""
+    unet, (h, w) = preset.unet, preset.latent_size
+    added = unet.num_added_time_ids * unet.addition_time_embed_dim
+    # HTP quantizes no input of five dimensions: the one clip's frames come first.
+    batch = () if backend == "qnn" else (1,)
+    return (
+        Tensor("sample", (*batch, unet.num_frames, 2 * preset.vae.latent_channels, h, w)),
+        Tensor("timestep_sinusoid", (1, unet.block_out_channels[0])),
+        Tensor("encoder_hidden_states", (1, 1, unet.cross_attention_dim)),
+        Tensor("added_time_sinusoids", (1, added)),
+    )
+
+
+def unet_outputs(preset: Preset) -> tuple[Tensor, ...]:
+    shape = (1, preset.unet.num_frames, preset.vae.latent_channels, *preset.latent_size)
+    return (Tensor("v_prediction", shape),)
 
 
 STAGES = ("image_encoder", "vae_encoder", "unet", "vae_decoder")
@@ -117,16 +139,6 @@ def make_stage(model: Model, name: str, backend: str) -> Stage:
         frame = Tensor("frames", (together, 3, preset.height, preset.width))
         return Stage(name, prepare_vae(model.vae.decoder, backend), (latents,), (frame,))
     if name == "unet":
-        unet = preset.unet
-        added = unet.num_added_time_ids * unet.addition_time_embed_dim
-        # HTP quantizes no input of five dimensions: the one clip's frames come first.
-        batch = () if backend == "qnn" else (1,)
-        inputs = (
-            Tensor("sample", (*batch, frames, 2 * channels, h, w)),
-            Tensor("timestep_sinusoid", (1, unet.block_out_channels[0])),
-            Tensor("encoder_hidden_states", (1, 1, unet.cross_attention_dim)),
-            Tensor("added_time_sinusoids", (1, added)),
-        )
-        outputs = (Tensor("v_prediction", (1, frames, channels, h, w)),)
-        return Stage(name, _UNetStage(prepare(model.unet, backend)).eval(), inputs, outputs)
+        module = UNetStage(prepare(model.unet, backend)).eval()
+        return Stage(name, module, unet_inputs(preset, backend), unet_outputs(preset))
     raise ValueError(f"unknown stage '{name}'; known: {', '.join(STAGES)}")

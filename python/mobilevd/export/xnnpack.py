@@ -22,6 +22,13 @@ def lower_xnnpack(
     With ``spool``, a folder for files on the way, the weights are outside the program: the second
     of the three.
     """
+    graph, program = partitioned(stage, spool)
+    report = report_stage(stage, graph, program.executorch_program)
+    return program.buffer, outside(program), report
+
+
+def partitioned(stage: Stage, spool: Path | None = None) -> tuple[torch.fx.GraphModule, Any]:
+    """What XnnpackPartitioner made of the stage's graph, and its ``ExecutorchProgramManager``."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
@@ -35,5 +42,4 @@ def lower_xnnpack(
         )
         graph = edge.exported_program().graph_module
         program = edge.to_executorch(put_outside(edge, stage.name) if spool else None)
-    report = report_stage(stage, graph, program.executorch_program)
-    return program.buffer, outside(program), report
+    return graph, program

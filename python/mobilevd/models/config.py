@@ -108,6 +108,13 @@ class UNetConfig:
     def time_embed_dim(self) -> int:
         return 4 * self.block_out_channels[0]
 
+    @property
+    def uncompressed(self) -> UNetConfig:
+        """Before any step of ``compress``: SVD's modules at these widths and frames."""
+        names = [f.name for f in fields(self)]
+        kept = names[: names.index("collapsed_cross_attention")]
+        return UNetConfig(**{name: getattr(self, name) for name in kept})
+
     def keeps(self, temporal_block: str) -> bool:
         """Whether that temporal block survived pruning."""
         return self.temporal_blocks is None or temporal_block in self.temporal_blocks

@@ -94,6 +94,32 @@ def config_to_ours(config: dict[str, Any]) -> UNetConfig:
     )
 
 
+def config_to_diffusers(config: UNetConfig) -> dict[str, Any]:
+    """The arguments of diffusers' UNetSpatioTemporalConditionModel; the inverse of the former.
+
+    ValueError for a compressed UNet, which diffusers does not have.
+    """
+    if config != config.uncompressed:
+        raise ValueError("diffusers has no compressed UNet")
+    kind = {True: "CrossAttn{}BlockSpatioTemporal", False: "{}BlockSpatioTemporal"}
+    names = [kind[attends] for attends in config.attention_levels]
+    return {
+        "in_channels": config.in_channels,
+        "out_channels": config.out_channels,
+        "down_block_types": tuple(name.format("Down") for name in names),
+        "up_block_types": tuple(name.format("Up") for name in reversed(names)),
+        "block_out_channels": config.block_out_channels,
+        "addition_time_embed_dim": config.addition_time_embed_dim,
+        "projection_class_embeddings_input_dim": config.num_added_time_ids
+        * config.addition_time_embed_dim,
+        "layers_per_block": config.layers_per_block,
+        "cross_attention_dim": config.cross_attention_dim,
+        "transformer_layers_per_block": config.transformer_layers_per_block,
+        "num_attention_heads": config.num_attention_heads,
+        "num_frames": config.num_frames,
+    }
+
+
 def vae_config_to_ours(config: dict[str, Any]) -> SvdVaeConfig:
     """``config.json`` of an AutoencoderKLTemporalDecoder (or its ``config``)."""
     if config["in_channels"] != 3 or config["out_channels"] != 3:

@@ -61,7 +61,20 @@ def open_model(source: str | Path) -> Promised:
     return Promised(preset, lambda name, network: load_network(network, files[name]))
 
 
-def random_model(preset: str, seed: int) -> Promised:
+def random_seed(weights: str) -> int | None:
+    """The SEED of ``random:SEED``; None if the text names no random weights.
+
+    ValueError if it does and SEED is no number.
+    """
+    kind, colon, seed = weights.partition(":")
+    if kind != "random" or not colon:
+        return None
+    if not (seed.isascii() and seed.isdigit()):
+        raise ValueError(f"random weights are random:SEED, a whole number, not {weights}")
+    return int(seed)
+
+
+def random_model(preset: str | Preset, seed: int) -> Promised:
     """Any preset with random weights: for time, memory and rounding, not for pictures.
 
     Each tensor is drawn by ``seed`` and its own name. Products keep the scale of what goes in,
@@ -74,7 +87,7 @@ def random_model(preset: str, seed: int) -> Promised:
             for key, parameter in module.named_parameters(recurse=False):
                 _draw(parameter, f"{seed}/{name}/{module_name}/{key}", _is_scale(module, key))
 
-    return Promised(get_preset(preset), fill)
+    return Promised(get_preset(preset) if isinstance(preset, str) else preset, fill)
 
 
 def _is_scale(module: nn.Module, key: str) -> bool:

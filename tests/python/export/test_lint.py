@@ -4,7 +4,7 @@ import pytest
 import torch
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.lint import arena_bytes, lint_vulkan
-from mobilevd.export.stages import STAGES, Stage, Tensor, _UNetStage, make_stage
+from mobilevd.export.stages import STAGES, Stage, Tensor, UNetStage, make_stage
 from mobilevd.export.vulkan import lower_vulkan
 from mobilevd.models.store import Model, load_model
 from mobilevd.presets import get_preset
@@ -118,7 +118,7 @@ def test_mini_unrewritten_is_refused():
     """By name, and in a message that ends."""
     model = Model.fresh(get_preset("mini"))
     inputs = make_stage(model, "unet", "vulkan").example()
-    program = torch.export.export(_UNetStage(model.unet).eval(), inputs, strict=False)
+    program = torch.export.export(UNetStage(model.unet).eval(), inputs, strict=False)
     report = lint_vulkan(program, FP32)
     assert {f.rule for f in report.findings} == {"batched conv2d", "logical_not"}
     with pytest.raises(ValueError, match="Vulkan would not run this") as refusal:

@@ -24,6 +24,7 @@ from mobilevd import kernels
 
 from .onnx_graph import Graph
 from .problem import Array, Candidate, Problem
+from .sessions import onnxruntime_session, openvino_request
 
 # Library -> the modules it needs.
 LIBRARIES = {
@@ -85,16 +86,7 @@ def _torch(call: Callable[[torch.Tensor], object], problem: Problem) -> Candidat
 
 
 def _onnxruntime(graph: Graph, problem: Problem, threads: int) -> Candidate:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(
-        graph.serialize(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime_session(graph.serialize(), threads, spinning=False)
     binding = session.io_binding()
     for name in graph.inputs:
         x = problem.inputs[name]
@@ -108,18 +100,7 @@ def _onnxruntime(graph: Graph, problem: Problem, threads: int) -> Candidate:
 def _openvino(graph: Graph, problem: Problem, threads: int) -> Candidate:
     import openvino
 
-    core = openvino.Core()
-    compiled = core.compile_model(
-        core.read_model(graph.serialize()),
-        "CPU",
-        {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "f32",  # its own choice is bfloat16 where the CPU has it
-            "ENABLE_CPU_PINNING": False,
-        },
-    )
-    request = compiled.create_infer_request()
+    request = openvino_request(graph.serialize(), threads)
     for name in graph.inputs:
         tensor = openvino.Tensor(problem.inputs[name].numpy(), shared_memory=True)
         request.set_tensor(name, tensor)

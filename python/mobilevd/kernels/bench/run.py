@@ -62,7 +62,7 @@ def run(
     shapes = kernel.shapes if shapes is None else shapes
     measure.keep_freed_memory()
     before = torch.get_num_threads(), kernels.get_num_threads()
-    about = _about(present)
+    machine = about(present)
     rows = []
     try:
         bounds = {}
@@ -85,7 +85,7 @@ def run(
                 calls = {name: candidate.run for name, candidate in made.items()}
                 times = measure.interleave(calls, rounds, SECONDS_EACH, first)
                 del made, calls
-                rows.append(_row(kernel, shape, count, problem, times, bounds[count]) | about)
+                rows.append(_row(kernel, shape, count, problem, times, bounds[count]) | machine)
     finally:
         gc.collect()
         torch.set_num_threads(before[0])
@@ -132,7 +132,7 @@ def times_slower(peer: Sequence[float], ours: Sequence[float]) -> float:
     return min(statistics.median(peer) / statistics.median(ours), min(peer) / min(ours))
 
 
-def _about(libraries: Sequence[str]) -> Row:
+def about(libraries: Sequence[str]) -> Row:
     """Which machine, when, and whose versions."""
     model = platform.machine()
     cpuinfo = Path("/proc/cpuinfo")

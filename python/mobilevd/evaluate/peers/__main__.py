@@ -1,0 +1,24 @@
+"""``python -m mobilevd.evaluate.peers FILE...``: rows that ``bench --json`` wrote, as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from .table import markdown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m mobilevd.evaluate.peers",
+        description="Print the rows of `mobilevd bench --peers --json FILE` as Markdown.",
+        epilog="example: python -m mobilevd.evaluate.peers peers-mobilevd-xs.json > peers.md",
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    for file in parser.parse_args().files:
+        print(markdown(json.loads(file.read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Whether there is memory and disk for a comparison, asked before its hours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ...export.room import require_disk, require_memory
+from ...models import create_unet
+from ...models.config import UNetConfig
+from ...presets import Preset
+from .peer import OURS, SHARED, Peer
+
+# Peak memory over the float32 weights of the network that the peer runs: first estimates, to be
+# corrected by the rows' peak_rss_mb and convert_peak_rss_mb.
+_PEAK = {
+    "shared": 2.2,
+    "ours": 1.5,
+    "diffusers-svd": 2.2,
+    "torch-eager": 1.5,
+    "torch-compile": 2.5,
+    "onnxruntime": 3.5,
+    "openvino": 3.5,
+    "executorch-xnnpack": 2.5,
+}
+_BASE_BYTES = 1 << 30
+# Copies of its network's weights that stay in the work folder.
+_COPIES = {"torch-eager": 0.0, "torch-compile": 0.0, "ours": 2.8}
+
+
+def check_room(preset: Preset, peers: Sequence[Peer], converted: set[str], work: Path) -> None:
+    """OSError, one line, if it cannot end well here; ``converted`` need no more disk."""
+    ours, svd = _weight_bytes(preset.unet), _weight_bytes(preset.unet.uncompressed)
+    all_of_them = (SHARED, OURS, *peers)
+
+    def size(peer: Peer) -> int:
+        return svd if peer.svd else ours
+
+    need = {p.name: int(_PEAK.get(p.name, 2.5) * size(p)) + _BASE_BYTES for p in all_of_them}
+    largest = max(need, key=lambda name: need[name])
+    without = "" if largest in (SHARED.name, OURS.name) else " (--only leaves it out)"
+    require_memory(f"{largest}{without} at {preset.name}", need[largest])
+    new = [p for p in all_of_them if p.name not in converted]
+    disk = sum(int(_COPIES.get(p.name, 1.1) * size(p)) for p in new)
+    require_disk(f"what is converted for the peers of {preset.name}", disk, work / "rows")
+
+
+def _weight_bytes(config: UNetConfig) -> int:
+    with torch.device("meta"):
+        return 4 * sum(p.numel() for p in create_unet(config).parameters())
