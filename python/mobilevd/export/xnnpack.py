@@ -8,16 +8,19 @@ from typing import Any
 
 import torch
 
+from .flavour import Flavour
+from .half import HalfStage
 from .light_copies import light_copies, own_storage
 from .outside_weights import outside, put_outside, spooled_constants
+from .quantize import quantized
 from .report import StageReport, report_stage
 from .stages import Stage
 
 
 def lower_xnnpack(
-    stage: Stage, spool: Path | None = None
+    stage: Stage, flavour: Flavour, spool: Path | None = None
 ) -> tuple[bytes, dict[str, Any], StageReport]:
-    """fp32. The fused temporal attention stays one node beside the delegates.
+    """The fused temporal attention stays one node beside the delegates.
 
     With ``spool``, a folder for files on the way, the weights are outside the program: the second
     of the three.
@@ -25,7 +28,12 @@ def lower_xnnpack(
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    exported = torch.export.export(stage.module, stage.example(), strict=False)
+    module = stage.module
+    if flavour.precision == "fp16":
+        module = HalfStage(module)
+    elif flavour.precision == "int8":
+        module = quantized(stage, flavour)
+    exported = torch.export.export(module, stage.example(), strict=False)
     own_storage(exported)
     with light_copies(), spooled_constants(spool) if spool else nullcontext():
         edge = to_edge_transform_and_lower(
