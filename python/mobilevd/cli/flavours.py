@@ -120,17 +120,18 @@ def compare(
 
 def _print_clips(rows: list[dict[str, Any]]) -> None:
     table(
-        f"{rows[0]['clips']} clips each, {rows[0]['threads']} threads: medians; frames against "
+        f"{rows[0]['clips']} pictures each, {rows[0]['threads']} threads: medians; frames against "
         f"{rows[0]['name']}'s",
-        ["flavour", "MB", "of first", "clip ms", "of first", "UNet ms", "peak MB", "PSNR dB",
-         "worst", "SSIM", "worst"],
+        ["flavour", "MB", "of first", "CPU ms", "of first", "clip ms", "UNet ms", "peak MB",
+         "PSNR dB", "worst", "SSIM", "worst"],
         [
             [
                 row["name"],
                 f"{row['file_mb']:.2f}",
                 f"{row['file_share']:.3f}",
+                f"{row['cpu_ms']:.0f}",
+                f"{row['cpu_share']:.2f}",
                 f"{row['clip_ms']:.0f}",
-                f"{row['time_share']:.2f}",
                 f"{row['unet_ms']:.0f}",
                 f"{row['peak_rss_mb']:.0f}",
                 f"{row['psnr_db']:.1f}",

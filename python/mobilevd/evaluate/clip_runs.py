@@ -1,7 +1,7 @@
 """What bundles of one model cost, and how near their clips are to those of the first.
 
-Every clip is a process of ``mobilevd_runner`` of its own, so that its peak memory is the bundle's;
-bundles take turns, so that a busy machine is busy for all of them.
+Every picture is a process of ``mobilevd_runner`` of its own, so that its peak memory is the
+bundle's; bundles take turns, so that a busy machine is busy for all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,18 @@ from .parity.figures import EXACT_DB
 Progress = Callable[[int, int, str], object]
 Frames = NDArray[np.float32]
 
+# Of each picture, the same clip so often in a process: start and loading weigh little.
+REPEATS = 4
+
 
 @dataclass(frozen=True)
 class ClipRun:
-    """``frames`` [F, H, W, 3] in [0, 1], not rounded; ``result``: the runner's JSON."""
+    """``frames`` [F, H, W, 3] in [0, 1], not rounded; ``result``: the runner's JSON; ``cpu_ms``:
+    the process's time on the CPU, all threads', per clip."""
 
     frames: Frames
     result: dict[str, Any]
+    cpu_ms: float
 
 
 def compare_clips(
@@ -42,10 +48,11 @@ def compare_clips(
 ) -> list[dict[str, Any]]:
     """A row per bundle, by the names given; a clip of every picture by each.
 
-    ``file_mb`` (10^6 bytes) and ``stage_file_mb``, ``file_share`` of the first bundle's;
-    medians of ``clip_ms`` (loading left out), ``load_ms``, ``unet_ms`` (one evaluation) and
-    ``peak_rss_mb`` (2^20 bytes), ``time_share`` of the first bundle's ``clip_ms``;
-    median and worst clip's ``psnr_db`` and ``ssim`` against the first bundle's frames.
+    ``file_mb`` (10^6 bytes) and ``stage_file_mb``, ``file_share`` of the first bundle's; medians of
+    ``clip_ms`` and ``stage_ms`` (a clip's, loading left out), ``load_ms``, ``unet_ms`` (one
+    evaluation), ``peak_rss_mb`` (2^20 bytes) and ``cpu_ms``, which is what a busy machine leaves as
+    it is; ``time_share`` and ``cpu_share`` of the first bundle's; median and worst picture's
+    ``psnr_db`` and ``ssim`` against the first bundle's frames.
 
     RuntimeError with the runner's own line if one fails.
     """
@@ -62,33 +69,39 @@ def compare_clips(
     for row in rows:
         row["file_share"] = row["file_mb"] / rows[0]["file_mb"]
         row["time_share"] = row["clip_ms"] / rows[0]["clip_ms"]
+        row["cpu_share"] = row["cpu_ms"] / rows[0]["cpu_ms"]
     return rows
 
 
 def run_clip(
     bundle: Path, picture: Image.Image, seed: int = 0, threads: int | None = None
 ) -> ClipRun:
-    """One clip by ``mobilevd_runner``."""
+    """A picture's clip by ``mobilevd_runner``, ``REPEATS`` times."""
     from ..runtime import runner_path
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         picture.save(folder / "picture.png")
         command = [runner_path(), "--bundle", bundle, "--image", folder / "picture.png"]
-        command += ["--seed", seed, "--output", folder / "clip.y4m"]
+        command += ["--seed", seed, "--repeat", REPEATS, "--output", folder / "clip.y4m"]
         command += ["--float-frames", folder / "frames.npy", "--json", folder / "result.json"]
         command += ["--threads", threads] if threads else []
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=_environment(bundle),
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise RuntimeError(f"{bundle}: {said[-1]}")
+        with (folder / "said").open("w") as said:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                env=_environment(bundle),
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+            _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            lines = (folder / "said").read_text().strip().splitlines()
+            last = lines[-1] if lines else f"the runner ended with {process.returncode}"
+            raise RuntimeError(f"{bundle}: {last}")
         result = json.loads((folder / "result.json").read_text())
-        return ClipRun(np.load(folder / "frames.npy"), result)
+        cpu_ms = 1e3 * (used.ru_utime + used.ru_stime) / REPEATS
+        return ClipRun(np.load(folder / "frames.npy"), result, cpu_ms)
 
 
 def _environment(bundle: Path) -> dict[str, str]:
@@ -134,18 +147,21 @@ def _row(
     def median(value: Callable[[dict[str, Any]], float]) -> float:
         return float(np.median([value(run.result) for run in runs]))
 
+    def stage_ms(result: dict[str, Any], stage: str) -> float:
+        found = result["stages"][stage]
+        return found["median_ms"] * found["calls"] / REPEATS
+
     return {
         "name": name,
         "clips": len(runs),
         "threads": runs[0].result["threads"],
         "file_mb": sum(sizes.values()),
         "stage_file_mb": sizes,
-        "clip_ms": median(lambda r: sum(stage["total_ms"] for stage in r["stages"].values())),
+        "clip_ms": median(lambda r: sum(stage_ms(r, stage) for stage in sizes)),
+        "cpu_ms": float(np.median([run.cpu_ms for run in runs])),
         "load_ms": median(lambda r: r["load_ms"]),
         "unet_ms": median(lambda r: r["stages"]["unet"]["median_ms"]),
-        "stage_ms": {
-            stage: median(lambda r, stage=stage: r["stages"][stage]["total_ms"]) for stage in sizes
-        },
+        "stage_ms": {stage: median(partial(stage_ms, stage=stage)) for stage in sizes},
         "peak_rss_mb": median(lambda r: r["peak_rss_mb"]),
         "psnr_db": float(np.median(psnrs)),
         "psnr_db_worst": min(psnrs),
