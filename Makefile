@@ -18,6 +18,8 @@ WITH_VENV := PATH="$(abspath $(BIN)):$$PATH"
 # Not the folder of a plain `pip install .`, which builds without tests.
 BUILD := build/make
 MINI := build/bundles/mini
+MINI_FP16 := build/bundles/mini-fp16
+MINI_INT8 := build/bundles/mini-int8
 MINI_VULKAN := build/bundles/mini-vulkan
 AARCH64_PACKAGE := build/packages/aarch64-linux
 ANDROID_PACKAGE := build/packages/android-arm64
@@ -30,7 +32,7 @@ EXPORT_SOURCES := python/mobilevd/presets.py \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test test-packages test-slow full-size full-size-bench test-vulkan test-python test-cpp test-sanitizers test-valgrind \
+.PHONY: help demo test test-packages test-slow full-size full-size-bench precision test-vulkan test-python test-cpp test-sanitizers test-valgrind \
   test-aarch64 test-aarch64-runner lint format bench bundle aarch64-bundle android-bundle android-needs install clean
 help:
 	@echo "make demo     photograph, digits -> out/demo/{clip,digits}.mp4, contact sheets, result.json"
@@ -40,6 +42,7 @@ help:
 	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 12 GB of disk"
 	@echo "make full-size-bench  mobilevd-512x256 and -xs against every peer: hours, 40 GB of disk"
+	@echo "make precision  mini in fp32, fp16 and int8: size, time, memory, PSNR and SSIM"
 	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
 	@echo "make bench    the kernels against their peers"
 	@echo "make bundle   export the shipped mini to $(MINI)"
@@ -82,6 +85,9 @@ bundle: $(MINI)/bundle.json
 $(MINI)/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
 	@mkdir -p $(dir $(MINI))
 	$(BIN)/mobilevd export --model mini -o $(MINI)
+build/bundles/mini-%/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
+	@mkdir -p $(dir $(@D))
+	$(BIN)/mobilevd export --model mini --precision $* -o $(@D)
 $(MINI_VULKAN)/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
 	@mkdir -p $(dir $(MINI_VULKAN))
 	$(BIN)/mobilevd export --model mini --backend vulkan --precision fp16 -o $(MINI_VULKAN)
@@ -182,6 +188,11 @@ full-size-bench: $(VENV)/.built
 	    --json results/full-size/peers-$$preset.json || exit; done
 	$(BIN)/python -m mobilevd.evaluate.peers $(PEERS_OF:%=results/full-size/peers-%.json) \
 	  > results/full-size/peers.md
+
+# The table of results/precision.
+precision: $(MINI)/bundle.json $(MINI_FP16)/bundle.json $(MINI_INT8)/bundle.json
+	$(BIN)/mobilevd compare $(MINI) $(MINI_FP16) $(MINI_INT8) --model mini --clips 15 --threads 1 \
+	  --json out/precision.json
 
 # No package has a Vulkan runtime: "Vulkan and QNN" in android_runner/README.md.
 test-vulkan: $(BUNDLES)

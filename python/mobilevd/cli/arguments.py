@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..presets import PRESETS, Preset, get_preset
 
 if TYPE_CHECKING:
+    from ..models.parts import Promised
     from ..models.store import Model
 
 PresetName = Annotated[str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")]
@@ -110,3 +111,19 @@ def model_of(source: str) -> Model:
 
     check_model(source)
     return load_model(source)
+
+
+def random_weights(preset: str, weights: str) -> Promised:
+    """The model of that preset with ``--weights random:SEED``; UsageError for anything else."""
+    from ..models.parts import random_model, random_seed
+
+    try:
+        seed = random_seed(weights)
+    except ValueError:
+        seed = None
+    if seed is None:
+        raise UsageError(
+            f"--weights takes random:SEED, not {weights}; of an SVD folder make a model first: "
+            f"mobilevd compress --weights FOLDER --preset {preset} -o MODEL"
+        )
+    return random_model(preset_of(preset), seed)

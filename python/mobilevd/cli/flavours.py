@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, PresetName, model_of, preset_of
+from .arguments import Json, ModelSource, PresetName, Threads, at_least, model_of, preset_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -58,19 +58,36 @@ def plan(
     write_json(json, [{**asdict(row), "crossing_bytes": row.crossing_bytes} for row in rows])
 
 
-@app.command(epilog="Example: mobilevd compare bundles/mini bundles/mini-qnn --model mini")
+@app.command(
+    epilog="Example: mobilevd compare bundles/mini bundles/mini-int8 --model mini --clips 9"
+)
 def compare(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles of the same model.")],
     model: ModelSource = "mini",
+    clips: Annotated[
+        int, typer.Option(help="Also make clips of so many held-out pictures with each bundle.")
+    ] = 0,
+    threads: Threads = None,
     json: Json = None,
 ) -> None:
     """The same inputs through bundles and eager PyTorch: stages, and frames after one evaluation.
 
-    QNN's programs run in the HTP emulator: minutes.
+    With --clips, whole clips by the runner, bundle after bundle in turns: size, time, memory, and
+    PSNR and SSIM against the first bundle's frames. QNN's programs run in the HTP emulator:
+    minutes.
     """
     from ..evaluate.flavours import compare as run
+    from ..evaluate.flavours import name_of
     from ..export.lowering import quiet_exporter
+    from ..export.manifest import read_bundle
 
+    at_least("--clips", clips, 0)
+    at_least("--threads", threads, 1)
+    if threads and not clips:
+        raise UsageError("--threads goes with --clips")
+    names = {name_of(read_bundle(bundle)): bundle for bundle in bundles}
+    if len(names) < len(bundles):
+        raise UsageError(f"two bundles of one flavour: each is to be another of {', '.join(names)}")
     loaded = model_of(model)
     with quiet_exporter(), progress_bar("compare") as report:
         rows = run(loaded, bundles, report)
@@ -88,4 +105,52 @@ def compare(
         ["flavours", "PSNR dB"],
         [[row["name"], f"{row['psnr_db']:.1f}"] for row in rows if "psnr_db" in row],
     )
+    if clips:
+        from ..evaluate.clip_runs import compare_clips
+        from ..export.calibration import pictures
+
+        with progress_bar("clips") as report:
+            made = compare_clips(
+                names, pictures(loaded.preset, clips, split="test"), threads, report
+            )
+        _print_clips(made)
+        rows += made
     write_json(json, rows)
+
+
+def _print_clips(rows: list[dict[str, Any]]) -> None:
+    table(
+        f"{rows[0]['clips']} pictures each, {rows[0]['threads']} threads: medians; frames against "
+        f"{rows[0]['name']}'s",
+        ["flavour", "MB", "of first", "CPU ms", "of first", "clip ms", "UNet ms", "peak MB",
+         "PSNR dB", "worst", "SSIM", "worst"],
+        [
+            [
+                row["name"],
+                f"{row['file_mb']:.2f}",
+                f"{row['file_share']:.3f}",
+                f"{row['cpu_ms']:.0f}",
+                f"{row['cpu_share']:.2f}",
+                f"{row['clip_ms']:.0f}",
+                f"{row['unet_ms']:.0f}",
+                f"{row['peak_rss_mb']:.0f}",
+                f"{row['psnr_db']:.1f}",
+                f"{row['psnr_db_worst']:.1f}",
+                f"{row['ssim']:.4f}",
+                f"{row['ssim_worst']:.4f}",
+            ]
+            for row in rows
+        ],
+    )  # fmt: skip
+    stages = list(rows[0]["stage_file_mb"])
+    table(
+        "by stage: MB on the disk, ms a clip",
+        ["flavour", *stages],
+        [
+            [
+                row["name"],
+                *(f"{row['stage_file_mb'][s]:.2f}, {row['stage_ms'][s]:.0f}" for s in stages),
+            ]
+            for row in rows
+        ],
+    )

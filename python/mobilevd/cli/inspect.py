@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
-from .arguments import BackendLibs, Json, model_of
+from .arguments import BackendLibs, Json, check_model, random_weights
 from .main import app
 from .output import progress_bar, table, write_json
+
+if TYPE_CHECKING:
+    from ..models.parts import Parts
 
 
 @app.command(
@@ -26,11 +29,18 @@ def inspect(
     model: Annotated[
         str | None, typer.Option(help="What was exported. Default: the bundle's preset.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="random:SEED, in place of --model. Default: the bundle's.")
+    ] = None,
     image: Annotated[
         Path | None, typer.Option(help="Picture for --parity. Default: a photograph.")
     ] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Only this stage; repeatable. Default: all.")
+    ] = None,
     block: Annotated[
-        list[str] | None, typer.Option(help="Only this part of the UNet; repeatable. Default: all.")
+        list[str] | None,
+        typer.Option(help="Only this part of the UNet, or none; repeatable. Default: all."),
     ] = None,
     max_relative_l2: Annotated[
         float | None, typer.Option(help="Fail above this. Default: by precision, 5e-4 for fp32.")
@@ -41,13 +51,16 @@ def inspect(
     """What became of each stage: partitions, ops left on the CPU, borders, weights, arenas.
 
     With --parity, each block of the UNet is lowered alone and run on the inputs of a real clip, and
-    each stage as the bundle has it; exit code 1 names the first block over the limit.
+    each stage as the bundle has it; exit code 1 names the first one that gives NaN, or else the
+    first over the limit. One network is in memory at a time.
     """
     from ..export.manifest import read_bundle
 
     only_parity = {
         "--model": model,
+        "--weights": weights,
         "--image": image,
+        "--stage": stage or None,
         "--block": block or None,
         "--max-relative-l2": max_relative_l2,
         "--backend-lib": backend_lib or None,
@@ -59,13 +72,26 @@ def inspect(
         raise UsageError(f"--max-relative-l2 must be above 0, not {max_relative_l2}")
     if image is not None and not image.is_file():
         raise UsageError(f"no picture {image}")
+    if model is not None and weights is not None:
+        raise UsageError("give --model or --weights, not both")
     manifest = read_bundle(bundle)
+    for name in stage or ():
+        if name not in manifest["stages"]:
+            raise UsageError(f"no stage {name}; the bundle has {', '.join(manifest['stages'])}")
     over = None
     if parity:
         from ..evaluate.programs import prepare_runtime
 
         prepare_runtime(manifest["backend"], backend_lib or [])
-        over = _measure(bundle, manifest, model, image, max_relative_l2, block or [])
+        over = _measure(
+            bundle,
+            manifest,
+            _exported(manifest, model, weights),
+            image,
+            limit=max_relative_l2,
+            stages=stage or list(manifest["stages"]),
+            only=None if block == ["none"] else block or (),
+        )
     _print(manifest)
     write_json(json, manifest)
     if html is not None:
@@ -76,13 +102,24 @@ def inspect(
         raise RuntimeError(over)
 
 
+def _exported(manifest: dict[str, Any], model: str | None, weights: str | None) -> Parts:
+    """What the bundle was made of: what is given, what it says itself, or the shipped weights."""
+    from ..models.parts import open_model
+
+    weights = weights or (None if model else manifest.get("weights"))
+    if weights:
+        return random_weights(manifest["preset"], weights)
+    source = model or manifest["preset"]
+    check_model(source)
+    return open_model(source)
+
+
 def _measure(
     bundle: Path,
     manifest: dict[str, Any],
-    model: str | None,
+    model: Parts,
     image: Path | None,
-    limit: float | None,
-    blocks: list[str],
+    **options: Any,
 ) -> str | None:
     """Puts ``parity`` into the stages; the line about the first block over the limit."""
     from PIL import Image
@@ -90,15 +127,14 @@ def _measure(
     from ..evaluate.parity import first_over, measure_parity
     from ..runtime import picture_as_seen
 
-    loaded = model_of(model or manifest["preset"])
     if image is None:
         from ..training.data.photographs import HELD_OUT, package_file
 
         image = package_file(*HELD_OUT[0])
-    height, width = loaded.preset.height, loaded.preset.width
+    height, width = model.preset.size
     picture = Image.fromarray(picture_as_seen(image, height, width))
     with progress_bar("parity") as report:
-        rows = measure_parity(bundle, manifest, loaded, picture, limit, blocks, report)
+        rows = measure_parity(bundle, manifest, model, picture, progress=report, **options)
     for name, entries in rows.items():
         manifest["stages"][name]["parity"] = entries
     return first_over(rows)

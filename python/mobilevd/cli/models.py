@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, check_model, preset_of
+from .arguments import Json, ModelSource, check_model, random_weights
 from .main import app
 from .output import progress_bar, table, write_json
-
-if TYPE_CHECKING:
-    from ..models.parts import Promised
 
 
 @app.command(epilog="Example: mobilevd export --model mini -o bundles/mini")
@@ -26,7 +23,8 @@ def export(
     ] = None,
     backend: Annotated[str, typer.Option(help="xnnpack, vulkan or qnn.")] = "xnnpack",
     precision: Annotated[
-        str, typer.Option(help="fp32; vulkan: fp16 too; qnn: fp16, 16a8w or 8a8w.")
+        str,
+        typer.Option(help="xnnpack: fp32, fp16, int8; vulkan: fp32, fp16; qnn: fp16, 16a8w, 8a8w"),
     ] = "fp32",
     texture_limit: Annotated[
         int | None,
@@ -49,7 +47,9 @@ def export(
         check_model(model)
         loaded = open_model(model)
     else:
-        loaded = _random(preset, weights)
+        if preset is None or weights is None:
+            raise UsageError("--preset and --weights go together, in place of --model")
+        loaded = random_weights(preset, weights)
     with progress_bar("export") as report:
         manifest = export_bundle(
             loaded,
@@ -68,21 +68,3 @@ def export(
         ],
     )
     write_json(json, manifest)
-
-
-def _random(preset: str | None, weights: str | None) -> Promised:
-    """The model of ``--preset P --weights random:SEED``."""
-    from ..models.parts import random_model, random_seed
-
-    if preset is None or weights is None:
-        raise UsageError("--preset and --weights go together, in place of --model")
-    try:
-        seed = random_seed(weights)
-    except ValueError:
-        seed = None
-    if seed is None:
-        raise UsageError(
-            f"--weights takes random:SEED, not {weights}; of an SVD folder make a model first: "
-            f"mobilevd compress --weights FOLDER --preset {preset} -o MODEL"
-        )
-    return random_model(preset_of(preset), seed)

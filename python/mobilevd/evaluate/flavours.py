@@ -50,6 +50,10 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(-10 * (a - b).square().mean().clamp_min(1e-12).log10())
 
 
+def name_of(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['backend']} {manifest['precision']}"
+
+
 @torch.no_grad()
 def compare(
     model: Model,
@@ -63,7 +67,7 @@ def compare(
     flavours: dict[str, Run] = {"eager": eager(model)}
     for bundle in bundles:
         manifest = read_bundle(bundle)
-        flavours[f"{manifest['backend']} {manifest['precision']}"] = programs(bundle, manifest)
+        flavours[name_of(manifest)] = programs(bundle, manifest)
     rows: list[dict[str, Any]] = []
     want: dict[str, torch.Tensor] = {}
     frames: dict[str, torch.Tensor] = {}

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ..models.parts import Parts
 from ..models.preconditioning import c_in, c_noise, denoised
-from ..models.store import Model
 from ..presets import Sampling
 from ..training.noise import sampling_sigmas
 from .clip_preprocessing import clip_input, vae_input
@@ -87,25 +87,45 @@ def sample_latents(
 
 
 @torch.no_grad()
+def conditioning(
+    model: Parts, picture: Image.Image, augmentation: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The picture's token [1, 1, D] and latents [1, L, h, w].
+
+    ``augmentation`` [1, 3, H, W], N(0, 1), is added to the picture times ``sampling.noise_aug``.
+    """
+    preset = model.preset
+    encoder = model.part("image_encoder").image_encoder
+    token = encoder(clip_input(picture, preset.image_encoder).to(next(encoder.parameters()).dtype))
+    del encoder  # a large one makes room for the next
+    image = vae_input(picture, preset.height, preset.width)
+    image = image + preset.sampling.noise_aug * augmentation
+    vae = model.part("vae").vae
+    return token, vae.encoder(image.to(next(vae.parameters()).dtype))
+
+
+@torch.no_grad()
+def decode(model: Parts, latents: torch.Tensor) -> torch.Tensor:
+    """Clean latents [1, F, L, h, w] -> frames [F, 3, H, W] in [0, 1], decoded as one piece."""
+    vae = model.part("vae").vae
+    scaled = latents[0] / model.preset.vae.latent_scale
+    frames = vae.decoder(scaled.to(next(vae.parameters()).dtype))
+    return (frames / 2 + 0.5).clamp(0, 1)
+
+
 def generate(
-    model: Model,
+    model: Parts,
     picture: Image.Image,
     noise: torch.Tensor,
     augmentation: torch.Tensor,
     renoise: Renoise | None = None,
 ) -> torch.Tensor:
-    """A clip [F, 3, H, W] in [0, 1] of the preset's size, decoded as one piece.
+    """A clip [F, 3, H, W] in [0, 1] of the preset's size; one network of ``model`` after another.
 
-    ``noise`` [1, F, L, h, w] becomes the clip, ``augmentation`` [1, 3, H, W] is added to the
-    picture times ``sampling.noise_aug``; both N(0, 1).
+    ``noise`` [1, F, L, h, w] becomes the clip; ``augmentation`` is ``conditioning``'s; N(0, 1).
     """
-    preset, dtype = model.preset, next(model.vae.parameters()).dtype
-    token = model.image_encoder(
-        clip_input(picture, preset.image_encoder).to(next(model.image_encoder.parameters()).dtype)
-    )
-    image = vae_input(picture, preset.height, preset.width)
-    image = image + preset.sampling.noise_aug * augmentation
-    image_latents = model.vae.encoder(image.to(dtype))
-    latents = sample_latents(model.unet, token, image_latents, noise, preset.sampling, renoise)
-    frames = model.vae.decoder((latents[0] / preset.vae.latent_scale).to(dtype))
-    return (frames / 2 + 0.5).clamp(0, 1)
+    token, image_latents = conditioning(model, picture, augmentation)
+    unet = model.part("unet").unet
+    latents = sample_latents(unet, token, image_latents, noise, model.preset.sampling, renoise)
+    del unet
+    return decode(model, latents)

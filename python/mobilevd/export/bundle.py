@@ -74,6 +74,8 @@ def export_bundle(
     ``output`` is replaced, any other folder with content is refused.
     """
     manifest = describe(model.preset, flavour)
+    if model.origin is not None:
+        manifest["weights"] = model.origin
     manifest["stages"], manifest["files"] = {}, {}
     check_room(model.preset, flavour, output)
     calls = {}

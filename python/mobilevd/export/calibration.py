@@ -10,9 +10,10 @@ from functools import partial
 import torch
 from PIL import Image
 
-from ..evaluate.recording import Call, recording_stages
+from ..evaluate.recording import Call, RecordedStages
 from ..evaluate.reference_sampler import generate
 from ..models.store import Model
+from ..presets import Preset
 from .stages import Stage
 
 Inputs = tuple[torch.Tensor, ...]
@@ -21,11 +22,11 @@ Inputs = tuple[torch.Tensor, ...]
 KEPT = 24
 
 
-def pictures(model: Model, count: int, seed: int = 11) -> list[Image.Image]:
-    """First frames of real clips of the training set, drawn with ``seed``."""
+def pictures(preset: Preset, count: int, seed: int = 11, split: str = "train") -> list[Image.Image]:
+    """First frames of real clips, drawn with ``seed``; the split "test" was never trained on."""
     from ..training.data import Mixture, clip_rng
 
-    source, preset = Mixture(), model.preset
+    source = Mixture(split)
     side = max(preset.height, preset.width)
     drawn = (
         source.draw(clip_rng(seed, i), preset.unet.num_frames, (side, side)) for i in range(count)
@@ -34,25 +35,29 @@ def pictures(model: Model, count: int, seed: int = 11) -> list[Image.Image]:
 
 
 @torch.no_grad()
-def recorded_calls(model: Model, clips: int = 3, steps: int = 8) -> dict[str, list[Inputs]]:
-    """Stage -> the inputs it was called with, over ``clips`` clips of at most ``steps`` sampling
-    steps, from sigma_max to sigma_min."""
+def recorded_calls(
+    model: Model, clips: int | None = None, steps: int = 8
+) -> dict[str, list[Inputs]]:
+    """Stage -> the inputs it was called with, over ``clips`` clips (default: 3 to 8, fewer the more
+    evaluations each has) of at most ``steps`` sampling steps, from sigma_max to sigma_min."""
     preset = model.preset
     steps = min(steps, preset.sampling.steps)
     preset = replace(preset, sampling=replace(preset.sampling, steps=steps))
     model = replace(model, preset=preset)
+    if clips is None:
+        clips = min(8, max(3, KEPT // preset.sampling.evaluations))
     calls: dict[str, list[Inputs]] = {}
     frames, (h, w) = preset.unet.num_frames, preset.latent_size
 
     def keep(name: str, call: Call) -> None:
         calls.setdefault(name, []).append(tuple(x.float() for x in call.tensors))
 
-    with recording_stages(model, keep):
-        for i, picture in enumerate(pictures(model, clips)):
+    with RecordedStages(model, keep) as recorded:
+        for i, picture in enumerate(pictures(preset, clips)):
             generator = torch.Generator().manual_seed(i)
             noise = partial(_noise, generator, (1, frames, preset.vae.latent_channels, h, w))
             augmentation = _noise(generator, (1, 3, preset.height, preset.width))
-            generate(model, picture, noise(), augmentation, renoise=noise)
+            generate(recorded, picture, noise(), augmentation, renoise=noise)
     return calls
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from .vulkan_limits import TEXTURE_LIMITS
 
 BACKENDS: dict[str, tuple[str, ...]] = {
-    "xnnpack": ("fp32",),
+    "xnnpack": ("fp32", "fp16", "int8"),
     "vulkan": ("fp32", "fp16"),
     "qnn": ("fp16", "8a8w", "16a8w"),
 }
@@ -52,7 +52,8 @@ class Flavour:
     @property
     def quantized(self) -> bool:
         """Whether lowering calibrates on real inputs."""
-        return "w" in self.precision  # 8a8w: 8-bit activations, 8-bit weights
+        # 8a8w: 8-bit activations, 8-bit weights
+        return self.precision == "int8" or "w" in self.precision
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Flavour:

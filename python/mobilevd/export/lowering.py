@@ -48,7 +48,7 @@ def lower(stage: Stage, flavour: Flavour, spool: Path | None = None) -> Lowered:
         if flavour.backend == "xnnpack":
             from .xnnpack import lower_xnnpack
 
-            program, weights, report = lower_xnnpack(stage, spool)
+            program, weights, report = lower_xnnpack(stage, flavour, spool)
         elif flavour.backend == "vulkan":
             from .vulkan import lower_vulkan
 

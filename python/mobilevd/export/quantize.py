@@ -1,6 +1,8 @@
-"""Post-training quantisation (pt2e) with Qualcomm's own annotations for HTP."""
+"""Post-training quantisation (pt2e): one loop, annotations of the backend's own kernels."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,17 +12,33 @@ from .stages import Stage
 
 
 def quantized(stage: Stage, flavour: Flavour) -> nn.Module:
-    """The stage with quantise / dequantise pairs where HTP computes on integers.
+    """The stage with quantise / dequantise pairs where the backend computes on integers.
 
-    Weights are 8 bits, per output channel; features 8 or 16 bits, per tensor, from the smallest to
-    the largest value seen on ``stage.calibration``.
+    Weights are 8 bits, per output channel; what is known of features before a run is from the
+    smallest to the largest value seen on ``stage.calibration``. ValueError if there is none.
     """
     if not stage.calibration:
         raise ValueError(f"{flavour.precision} needs inputs of '{stage.name}' to calibrate on")
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    if flavour.backend == "xnnpack":
+        from .xnnpack_int8 import int8_quantizer
+
+        quantizer = int8_quantizer()
+    else:
+        quantizer = _htp_quantizer(flavour)
+    captured = torch.export.export(stage.module, stage.calibration[0], strict=False)
+    observed = prepare_pt2e(captured.module(), quantizer)
+    for inputs in stage.calibration:
+        observed(*inputs)
+    return convert_pt2e(observed)
+
+
+def _htp_quantizer(flavour: Flavour) -> Any:
+    """Qualcomm's own annotations: features 8 or 16 bits, per tensor."""
     from executorch.backends.qualcomm.quantizer.quantizer import QnnQuantizer, QuantDtype
     from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
     from torchao.quantization.pt2e import MinMaxObserver
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     quantizer = QnnQuantizer(soc_model=getattr(QcomChipset, flavour.soc or ""))
     quantizer.set_default_quant_config(
@@ -29,8 +47,4 @@ def quantized(stage: Stage, flavour: Flavour) -> nn.Module:
         is_linear_per_channel=True,
         act_observer=MinMaxObserver,
     )
-    captured = torch.export.export(stage.module, stage.calibration[0], strict=False)
-    observed = prepare_pt2e(captured.module(), quantizer)
-    for inputs in stage.calibration:
-        observed(*inputs)
-    return convert_pt2e(observed)
+    return quantizer

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .flavour import Flavour
+from .half import HalfStage
 from .light_copies import light_copies, own_storage
 from .outside_weights import outside, put_outside, spooled_constants
+from .quantize import quantized
 from .report import StageReport, report_stage
 from .stages import Stage
 
 
 def lower_xnnpack(
-    stage: Stage, spool: Path | None = None
+    stage: Stage, flavour: Flavour, spool: Path | None = None
 ) -> tuple[bytes, dict[str, Any], StageReport]:
-    """fp32. The fused temporal attention stays one node beside the delegates.
+    """The fused temporal attention stays one node beside the delegates.
 
     With ``spool``, a folder for files on the way, the weights are outside the program: the second
     of the three.
     """
+    if flavour.precision == "fp16":
+        stage = replace(stage, module=HalfStage(stage.module))
+    elif flavour.precision == "int8":
+        stage = replace(stage, module=quantized(stage, flavour))
     graph, program = partitioned(stage, spool)
     report = report_stage(stage, graph, program.executorch_program)
     return program.buffer, outside(program), report

@@ -23,6 +23,11 @@ class Parts(Protocol):
     @property
     def preset(self) -> Preset: ...
 
+    @property
+    def origin(self) -> str | None:
+        """What makes the same weights again: "random:SEED"."""
+        ...
+
     def part(self, name: str) -> Model:
         """The network of that name, filled; the others may be without values (meta)."""
         ...
@@ -34,6 +39,7 @@ class Promised:
 
     preset: Preset
     fill: Callable[[str, nn.Module], None]
+    origin: str | None = None
 
     def part(self, name: str) -> Model:
         model = empty_model(self.preset)
@@ -87,7 +93,8 @@ def random_model(preset: str | Preset, seed: int) -> Promised:
             for key, parameter in module.named_parameters(recurse=False):
                 _draw(parameter, f"{seed}/{name}/{module_name}/{key}", _is_scale(module, key))
 
-    return Promised(get_preset(preset) if isinstance(preset, str) else preset, fill)
+    drawn = get_preset(preset) if isinstance(preset, str) else preset
+    return Promised(drawn, fill, f"random:{seed}")
 
 
 def _is_scale(module: nn.Module, key: str) -> bool:

@@ -45,6 +45,11 @@ class Model:
     def networks(self) -> dict[str, nn.Module]:
         return {name: getattr(self, name) for name in NETWORKS}
 
+    @property
+    def origin(self) -> None:
+        """Trained, or changed since it was made (``models.parts``)."""
+        return None
+
     def part(self, name: str) -> Model:
         """Itself: what exports wants one network at a time (``models.parts``)."""
         return self

@@ -1,7 +1,10 @@
 """Parity of a bundle's stages and blocks with its model: figures, blocks, and what fails."""
 
+import copy
 import dataclasses
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -11,9 +14,9 @@ from mobilevd.evaluate.parity.figures import EXACT_DB, compare, worst
 from mobilevd.evaluate.parity.recording import blocks_of, record_stages
 from mobilevd.evaluate.programs import prepare_runtime
 from mobilevd.export.bundle import export_bundle
-from mobilevd.export.stages import Stage, Tensor
 from mobilevd.models import create_unet
 from mobilevd.models.config import UNetConfig
+from mobilevd.models.parts import Promised
 from mobilevd.models.store import Model, load_model
 from mobilevd.models.tiny_vae import TinyVaeConfig
 from mobilevd.presets import get_preset
@@ -112,13 +115,11 @@ def picture():
 def test_inputs_are_fitted_to_the_stage():
     """QNN has no five dimensions; a tiny decoder goes frame by frame."""
     shapes = ((3, 8, 4, 4), (1, 5))
-    stage = Stage("s", torch.nn.Identity(), tuple(Tensor("x", s) for s in shapes), ())
     clip = torch.randn(1, 3, 8, 4, 4), torch.randn(1, 5)
-    assert torch.equal(measure._fitted(clip, stage)[0], clip[0][0])
-    assert torch.equal(measure._fitted(clip, stage)[1], clip[1])
-    one = Stage("d", torch.nn.Identity(), (Tensor("latents", (1, 4, 2, 2)),), ())
+    assert torch.equal(measure._fitted(clip, shapes)[0], clip[0][0])
+    assert torch.equal(measure._fitted(clip, shapes)[1], clip[1])
     frames = torch.randn(3, 4, 2, 2)
-    assert torch.equal(measure._fitted([frames], one)[0], frames[:1])
+    assert torch.equal(measure._fitted([frames], [(1, 4, 2, 2)])[0], frames[:1])
 
 
 def test_calls_of_a_real_run(model, picture):
@@ -194,13 +195,55 @@ def test_a_wrong_rewrite_is_named(model, bundle, picture, monkeypatch):
 
 
 def test_a_bundle_of_other_weights_is_over(model, bundle, picture):
-    import copy
-
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.vae.decoder.layers[0].weight.mul_(1.5)
     rows = measure_parity(*bundle, other, picture, only=["conv_out"])
     assert first_over(rows).startswith("parity: vae_decoder, whole stage: relative L2 ")
+
+
+def test_one_network_is_held_at_a_time(model, bundle, picture):
+    """Of a model that makes its networks when they are asked for, as at full size."""
+    made = []
+
+    def fill(name, network):
+        gc.collect()
+        assert not any(other() for other in made), f"another network beside {name}"
+        made.append(weakref.ref(network))
+        state = model.networks()[name].state_dict()
+        network.load_state_dict({k: v.clone() for k, v in state.items()}, assign=True)
+
+    parts = Promised(model.preset, fill)
+    rows = measure_parity(*bundle, parts, picture, stages=["unet"], only=["conv_in"])
+    assert list(rows) == ["unet"]
+    assert [row["block"] for row in rows["unet"]] == ["conv_in", "whole stage"]
+    assert all(row["ok"] for row in rows["unet"])
+    assert len(made) == 4, "image encoder, VAE, UNet; the UNet again for its blocks"
+    rows = measure_parity(*bundle, parts, picture, stages=["vae_decoder", "vae_encoder"], only=None)
+    assert {name: len(found) for name, found in rows.items()} == {
+        "vae_encoder": 1,
+        "vae_decoder": 1,
+    }
+
+
+def test_nan_of_the_model_itself_names_the_first_stage(model, bundle, picture):
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.vae.encoder.layers[0].bias[0] = math.nan
+    with pytest.raises(ValueError, match=r"the first are 256 of 256 of stage 'vae_encoder'"):
+        measure_parity(*bundle, broken, picture)
+    assert not any(m._forward_hooks for m in broken.vae.modules())
+
+
+def test_nan_comes_before_what_is_only_far():
+    far = {"relative_l2": 1.0, "non_finite": 0, "limit": 0.1, "ok": False}
+    nan = {"relative_l2": None, "non_finite": 3, "limit": 0.1, "ok": False}
+    rows = {
+        "vae_encoder": [{"block": "whole stage", **far}],
+        "unet": [{"block": "conv_in", **nan}, {"block": "whole stage", **nan}],
+    }
+    line = "parity: unet, conv_in: 3 values are NaN or infinite; 2 more"
+    assert first_over(rows) == line
 
 
 def test_what_cannot_be_compared(model, bundle, picture):

@@ -1,37 +1,20 @@
 """What a bundle takes: memory against the estimate, starts against packed weights, whole clips.
 
-On mini in `make test`, at full size in `make full-size`: mobilevd-512x256 with random weights, in
-MOBILEVD_FULL_SIZE (a folder that stays; 10 GB), so that a second run does not export again.
+On mini in `make test`, at full size in `make full-size`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_size_bundle import FULL, HOUR, full_size_bundle
 from mobilevd.runtime import runner_path
-
-FULL = "mobilevd-512x256"
-HOUR = 3600
-
-
-def export_full(folder: Path) -> Path:
-    """The bundle; export.json beside it has what the export took."""
-    bundle = folder / FULL
-    if not (folder / "export.json").is_file():
-        command = [sys.executable, "-m", "mobilevd", "export", "--preset", FULL]
-        process = subprocess.Popen([*command, "--weights", "random:0", "-o", str(bundle)])
-        _, status, used = os.wait4(process.pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
-        (folder / "export.json").write_text(json.dumps({"peak_rss_mb": used.ru_maxrss / 1024}))
-    return bundle
 
 
 @pytest.fixture(
@@ -41,9 +24,7 @@ def export_full(folder: Path) -> Path:
 def bundle(request: pytest.FixtureRequest) -> Path:
     if request.param == "mini":
         return request.getfixturevalue("mini_bundle")
-    folder = Path(os.environ.get("MOBILEVD_FULL_SIZE") or tempfile.gettempdir()) / "full-size"
-    folder.mkdir(parents=True, exist_ok=True)
-    return export_full(folder)
+    return full_size_bundle()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ...export.calibration import fitted
 from ...export.flavour import Flavour
 from ...export.lowering import lower
 from ...export.stages import STAGES, Block, Stage, Tensor, make_stage, with_tensors
+from ...models.parts import Parts
 from ...models.store import Model
 from ..programs import run_calls, weights_file
 from .figures import compare, worst
@@ -21,7 +23,7 @@ from .recording import Call, record_blocks, record_stages
 
 # Relative L2 that a sound flavour stays under, per block and per stage. fp32 leaves room for
 # ExecuTorch's GroupNorm (E[x^2] - E[x]^2) and for GELU's tanh form.
-LIMITS = {"fp32": 5e-4, "fp16": 1e-2, "16a8w": 5e-2, "8a8w": 2e-1}
+LIMITS = {"fp32": 5e-4, "fp16": 1e-2, "16a8w": 5e-2, "int8": 1e-1, "8a8w": 2e-1}
 WHOLE = "whole stage"
 
 Progress = Callable[[int, int, str], object]
@@ -31,10 +33,11 @@ Rows = dict[str, list[dict[str, Any]]]
 def measure_parity(
     bundle: Path,
     manifest: Mapping[str, Any],
-    model: Model,
+    model: Parts,
     picture: Image.Image,
     limit: float | None = None,
-    only: Sequence[str] = (),
+    stages: Sequence[str] = STAGES,
+    only: Sequence[str] | None = (),
     progress: Progress = lambda done, total, what: None,
 ) -> Rows:
     """Stage -> rows of ``block``, ``reference``, ``limit``, ``ok`` and the figures of ``compare``.
@@ -43,40 +46,49 @@ def measure_parity(
     it in a run with ``picture``. It is held against the model's own block; where a rewrite changed
     what blocks pass to each other (``reference``: "rewritten"), against the rewritten one in eager.
     The last row of a stage is the bundle's own program against the model. ``only``: blocks to look
-    at, by the beginning of their path; all if empty. Needs ``prepare_runtime``.
+    at, by the beginning of their path; all if empty, none if None. Needs ``prepare_runtime``.
 
-    ValueError if the bundle is not of this model's preset, or no block has such a path.
+    Of a ``model`` that gives its networks one by one, one is held at a time, and none while a
+    stage's program runs whole.
+
+    ValueError if the bundle is not of this model's preset, no block has such a path, or the model
+    itself gives NaN.
     """
     _check_same(manifest, model)
     flavour = Flavour.from_dict(manifest)
     limit = LIMITS[flavour.precision] if limit is None else limit
+    wanted = [name for name in STAGES if name in stages]
     calls = record_stages(
-        model, picture, progress=lambda done, total: progress(done, total, "eager clip")
+        model,
+        picture,
+        last=wanted[-1],
+        progress=lambda done, total: progress(done, total, "eager clip"),
     )
     rows: Rows = {}
-    for name in STAGES:
-        stage = make_stage(model, name, flavour.backend)
+    for name in wanted:
         entries = []
-        if name == "unet":
-            entries = _blocks(model, stage, calls[name], flavour, only, progress)
+        if name == "unet" and only is not None:
+            entries = _blocks(model.part("unet"), calls[name], flavour, only, progress)
+        gc.collect()  # modules hold weights, and themselves in circles
         progress(1, 1, f"{name}: whole")
-        entries.append(_whole(bundle, manifest["stages"][name], stage, calls[name]))
+        entries.append(_whole(bundle, manifest["stages"][name], calls.pop(name)))
         rows[name] = [_judged(entry, limit) for entry in entries]
     return rows
 
 
 def first_over(rows: Rows) -> str | None:
-    """One line about the first block, in the order of execution, that is over its limit."""
+    """One line about the first block, in the order of execution, that is over its limit; NaN and
+    infinite values come before what is only far."""
     over = [(stage, row) for stage, entries in rows.items() for row in entries if not row["ok"]]
     if not over:
         return None
-    stage, row = over[0]
+    stage, row = next((found for found in over if found[1]["non_finite"]), over[0])
     what = (
         f"{row['non_finite']} values are NaN or infinite"
         if row["non_finite"]
         else f"relative L2 {row['relative_l2']:.2e}, limit {row['limit']:.0e}"
     )
-    rest = f"; {len(over) - 1} more after it" if len(over) > 1 else ""
+    rest = f"; {len(over) - 1} more" if len(over) > 1 else ""
     return f"parity: {stage}, {row['block']}: {what}{rest}"
 
 
@@ -85,7 +97,7 @@ def _judged(entry: dict[str, Any], limit: float) -> dict[str, Any]:
     return {**entry, "limit": limit, "ok": ok}
 
 
-def _check_same(manifest: Mapping[str, Any], model: Model) -> None:
+def _check_same(manifest: Mapping[str, Any], model: Parts) -> None:
     from ...export.bundle import describe
 
     for key in ("preset", "shapes"):
@@ -97,15 +109,14 @@ def _check_same(manifest: Mapping[str, Any], model: Model) -> None:
             )
 
 
-def _fitted(tensors: Sequence[torch.Tensor], stage: Stage) -> list[torch.Tensor]:
-    """As the stage takes them; of a clip that goes frame by frame, the first part."""
-    return list(fitted(tuple(tensors), [i.shape for i in stage.inputs])[0])
+def _fitted(tensors: Sequence[torch.Tensor], shapes: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """As a stage takes them; of a clip that goes frame by frame, the first part."""
+    return list(fitted(tuple(tensors), shapes)[0])
 
 
-def _whole(
-    bundle: Path, entry: Mapping[str, Any], stage: Stage, calls: Sequence[Call]
-) -> dict[str, Any]:
-    inputs = [_fitted(call.tensors, stage) for call in calls]
+def _whole(bundle: Path, entry: Mapping[str, Any], calls: Sequence[Call]) -> dict[str, Any]:
+    shapes = [i["shape"] for i in entry["inputs"]]
+    inputs = [_fitted(call.tensors, shapes) for call in calls]
     outputs = run_calls(bundle / entry["program"], inputs, weights_file(bundle, entry))
     figures = [
         compare(got, call.output[: got.shape[0]]) for got, call in zip(outputs, calls, strict=True)
@@ -115,23 +126,27 @@ def _whole(
 
 def _blocks(
     model: Model,
-    stage: Stage,
     calls: Sequence[Call],
     flavour: Flavour,
     only: Sequence[str],
     progress: Progress,
 ) -> list[dict[str, Any]]:
+    stage = make_stage(model, "unet", flavour.backend)
+    shapes = [i.shape for i in stage.inputs]
     rewritten = stage.module.get_submodule("unet")
     eager = [record_blocks(model.unet, model.unet.forward_sinusoids, c.tensors) for c in calls]
-    prepared = [record_blocks(rewritten, stage.module, _fitted(c.tensors, stage)) for c in calls]
-    paths = [path for path in prepared[0] if not only or _within(path, only)]
+    prepared = [record_blocks(rewritten, stage.module, _fitted(c.tensors, shapes)) for c in calls]
+    known = list(prepared[0])
+    paths = [path for path in known if not only or _within(path, only)]
     for prefix in only:
         if not any(_within(path, [prefix]) for path in paths):
-            raise ValueError(f"no block {prefix} in the UNet; there are {', '.join(prepared[0])}")
+            raise ValueError(f"no block {prefix} in the UNet; there are {', '.join(known)}")
     entries = []
     for i, path in enumerate(paths):
         progress(i, len(paths), path)
-        pairs = [_pair(e.get(path), p[path]) for e, p in zip(eager, prepared, strict=True)]
+        # Taken out: at full size all blocks' features are some GB.
+        both = zip(eager, prepared, strict=True)
+        pairs = [_pair(e.pop(path, None), p.pop(path)) for e, p in both]
         alone = _block_stage(path, rewritten.get_submodule(path), [given for given, _, _ in pairs])
         program = lower(alone, flavour).program
         outputs = run_calls(program, [given.tensors for given, _, _ in pairs])

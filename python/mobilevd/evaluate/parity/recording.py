@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ...models.store import Model
-from ..recording import Call, recording, recording_stages
-from ..reference_sampler import generate
+from ...export.stages import STAGES
+from ...models.parts import Parts
+from ..recording import Call, RecordedStages, recording
+from ..reference_sampler import conditioning, decode, sample_latents
 
 # Evaluations of the UNet that are kept: the first one, at sigma_max, and one half way.
 KEPT = 2
@@ -19,18 +20,29 @@ KEPT = 2
 
 @torch.no_grad()
 def record_stages(
-    model: Model,
+    model: Parts,
     picture: Image.Image,
     seed: int = 0,
+    last: str = STAGES[-1],
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> dict[str, list[Call]]:
-    """A clip of ``picture`` by the eager model; stage -> its calls, of the UNet ``KEPT``."""
+    """A clip of ``picture`` by the eager model, up to the stage ``last``; stage -> its calls, of
+    the UNet ``KEPT``. One network is held at a time.
+
+    ValueError names the first stage that gives NaN or infinite values.
+    """
     preset = model.preset
     calls: dict[str, list[Call]] = {}
     total = preset.sampling.evaluations
     kept = [total * i // KEPT for i in range(KEPT)] if total >= KEPT else [0]
 
     def keep(name: str, call: Call) -> None:
+        bad = int((~torch.isfinite(call.output)).sum())
+        if bad:
+            raise ValueError(
+                f"the model itself, in eager float32, gives NaN or infinite values: the first are "
+                f"{bad} of {call.output.numel()} of stage '{name}'"
+            )
         calls.setdefault(name, []).append(call)
 
     def wanted(evaluation: int) -> bool:
@@ -46,8 +58,16 @@ def record_stages(
         for _ in range(2)
     )
     augmentation = torch.randn(1, 3, preset.height, preset.width, generator=generator)
-    with recording_stages(model, keep, wanted):
-        generate(model, picture, noise, augmentation, renoise=lambda step: again)
+    with RecordedStages(model, keep, wanted) as recorded:
+        token, image = conditioning(recorded, picture, augmentation)
+        if last in ("unet", "vae_decoder"):
+            unet = recorded.part("unet").unet
+            latents = sample_latents(
+                unet, token, image, noise, preset.sampling, renoise=lambda step: again
+            )
+            del unet
+        if last == "vae_decoder":
+            decode(recorded, latents)
     return calls
 
 

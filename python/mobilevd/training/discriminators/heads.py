@@ -55,7 +55,7 @@ class SpatialHead(nn.Module):
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         h = self.conv(x.flatten(0, 1))
-        return self.logits(h, condition.flatten(0, 1)).reshape(len(x), -1)  # type: ignore[no-any-return]
+        return self.logits(h, condition.flatten(0, 1)).reshape(len(x), -1)
 
 
 class TemporalHead(nn.Module):
@@ -71,7 +71,7 @@ class TemporalHead(nn.Module):
         batch, _, _, height, width = x.shape
         h = self.conv(x.permute(0, 3, 4, 2, 1).flatten(0, 2))
         per_position = condition[:, 0].repeat_interleave(height * width, dim=0)
-        return self.logits(h, per_position).reshape(batch, -1)  # type: ignore[no-any-return]
+        return self.logits(h, per_position).reshape(batch, -1)
 
 
 class ResidualHead(nn.Module):
@@ -108,7 +108,7 @@ class ResidualHead(nn.Module):
         for block in self.blocks:
             h = h + block(h)
         per_frame = condition.expand(-1, frames, -1).flatten(0, 1)
-        return self.logits(h.transpose(1, 2).flatten(0, 1), per_frame).reshape(batch, -1)  # type: ignore[no-any-return]
+        return self.logits(h.transpose(1, 2).flatten(0, 1), per_frame).reshape(batch, -1)
 
 
 class DiscriminatorHeads(nn.Module):

@@ -1,0 +1,64 @@
+"""A stage in float16 for XNNPACK: weights, features, our kernels; float32 goes in and comes out.
+
+Where the CPU has fp16 arithmetic (ARMv8.2, AVX512-FP16) XNNPACK computes in it; elsewhere on x86 it
+converts to float32 in registers, so that only memory is saved. A CPU without either refuses the
+program at load. Only the weights in fp16 would leave a cast of every weight to each run.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class _WrittenOut(TorchFunctionMode):
+    """SiLU and GELU of halves by sigmoids of halves, GELU in its tanh form.
+
+    XNNPACK has no GELU of fp16 and no cast, which is what export writes around SiLU: on the CPU,
+    each would cut the delegate in two. Where GELU's square overflows it is the limit, x or 0.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in (F.silu, F.gelu) and args[0].dtype == torch.float16:
+            x, a = args[0], 2 * math.sqrt(2 / math.pi)
+            gate = x if func is F.silu else x * (a + 0.044715 * a * (x * x))
+            return x * torch.sigmoid(gate)
+        return func(*args, **(kwargs or {}))
+
+
+class HalfStage(nn.Module):
+    """``module``, whose weights stay as they are, with halves of them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        named = [*module.named_parameters(), *module.named_buffers()]
+        self.module = copy.deepcopy(module, {id(value): _half(key, value) for key, value in named})
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        with _WrittenOut():
+            return self.module(*(x.half() for x in inputs)).float()
+
+
+@torch.no_grad()
+def _half(name: str, value: torch.Tensor) -> torch.Tensor:
+    """ValueError names a weight that float16 cannot hold."""
+    if not value.is_floating_point():
+        return value
+    half = value.detach().half()
+    if not torch.isfinite(half).all():
+        raise ValueError(f"{name} has values that fp16 cannot hold: export it in fp32")
+    is_parameter = isinstance(value, nn.Parameter)
+    return nn.Parameter(half, requires_grad=False) if is_parameter else half
