@@ -166,7 +166,7 @@ def test_ladds_generator_moves_towards_what_its_judge_calls_real(tmp_path):
     )
     before, _ = level_of(method, "generator")
     method.players = method.players[1:]
-    game = run(method, tmp_path, 20)
-    for _ in range(20):
+    game = run(method, tmp_path, 40)
+    for _ in range(40):
         game.train_step()
     assert level_of(method, "generator")[0] < before - 0.1
