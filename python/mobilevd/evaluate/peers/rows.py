@@ -13,6 +13,7 @@ from .processes import PeerError
 
 Row = dict[str, Any]
 
+DRIFT = 0.1  # of ours, as a share, that a ratio still stands
 WRONG = 1e-3  # relative L2 against eager PyTorch; float32 by other orders of summing has 1e-5
 
 
@@ -57,6 +58,13 @@ def relative_l2(answer: Path, reference: Path) -> float:
     if figures["non_finite"]:
         raise PeerError(f"{figures['non_finite']} values of its answer are NaN or infinite")
     return float(figures["relative_l2"])
+
+
+def drifted(row: Mapping[str, Any]) -> bool:
+    """Ours took another time after the peer than before: the machine was not its own, or its
+    clock changed, and the ratio is to be taken again."""
+    before, after = row.get("ours_before_ms"), row.get("ours_after_ms")
+    return bool(before and after) and max(before, after) > (1 + DRIFT) * min(before, after)
 
 
 def is_wrong(row: Mapping[str, Any]) -> bool:
