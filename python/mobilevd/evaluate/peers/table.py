@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .bars import line
-from .rows import Row, is_wrong
+from .rows import Row, drifted, is_wrong
 
 COLUMNS = (
     "name",
@@ -50,10 +50,18 @@ def cells(row: Row) -> list[str]:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """A line for each peer that failed or computes something else, and for each bar."""
+    """A line for each peer that failed, computes something else or met a changing machine, and for
+    each bar."""
     failed = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
     failed += [
         f"{row['name']}: not the same function, not counted" for row in rows if is_wrong(row)
+    ]
+    failed += [
+        f"{row['name']}: ours took {row['ours_before_ms']:.1f} ms before it and "
+        f"{row['ours_after_ms']:.1f} after: measure again (delete rows/{row['name']}-* in the work "
+        "folder)"
+        for row in rows
+        if drifted(row)
     ]
     return failed + [line(bar) for row in rows for bar in row.get("bars", ())]
 
