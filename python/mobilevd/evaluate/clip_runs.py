@@ -48,7 +48,8 @@ def compare_clips(
 ) -> list[dict[str, Any]]:
     """A row per bundle, by the names given; a clip of every picture by each.
 
-    ``file_mb`` (10^6 bytes) and ``stage_file_mb``, ``file_share`` of the first bundle's; medians of
+    ``file_mb`` of the whole folder and ``stage_file_mb`` of programs and weights (10^6 bytes),
+    ``file_share`` of the first bundle's; medians of
     ``clip_ms`` and ``stage_ms`` (a clip's, loading left out), ``load_ms``, ``unet_ms`` (one
     evaluation), ``peak_rss_mb`` (2^20 bytes) and ``cpu_ms``, which is what a busy machine leaves as
     it is; ``time_share`` and ``cpu_share`` of the first bundle's; median and worst picture's
@@ -65,7 +66,7 @@ def compare_clips(
             progress(done, len(order) * len(pictures), f"{name}: clip {i + 1}")
             runs[name].append(run_clip(bundles[name], picture, i, threads))
     first = next(iter(bundles))
-    rows = [_row(name, read_bundle(bundles[name]), runs[name], runs[first]) for name in bundles]
+    rows = [_row(name, bundles[name], runs[name], runs[first]) for name in bundles]
     for row in rows:
         row["file_share"] = row["file_mb"] / rows[0]["file_mb"]
         row["time_share"] = row["clip_ms"] / rows[0]["clip_ms"]
@@ -134,8 +135,9 @@ def ssim(a: Frames, b: Frames) -> float:
 
 
 def _row(
-    name: str, manifest: Mapping[str, Any], runs: Sequence[ClipRun], wanted: Sequence[ClipRun]
+    name: str, bundle: Path, runs: Sequence[ClipRun], wanted: Sequence[ClipRun]
 ) -> dict[str, Any]:
+    manifest = read_bundle(bundle)
     files = manifest["files"]
     sizes = {
         stage: sum(files[file]["bytes"] for file in (entry["program"], *entry["weights"])) / 1e6
@@ -155,7 +157,7 @@ def _row(
         "name": name,
         "clips": len(runs),
         "threads": runs[0].result["threads"],
-        "file_mb": sum(sizes.values()),
+        "file_mb": sum(file.stat().st_size for file in bundle.iterdir()) / 1e6,
         "stage_file_mb": sizes,
         "clip_ms": median(lambda r: sum(stage_ms(r, stage) for stage in sizes)),
         "cpu_ms": float(np.median([run.cpu_ms for run in runs])),

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -50,6 +52,22 @@ class HalfStage(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         with _WrittenOut():
             return self.module(*(x.half() for x in inputs)).float()
+
+
+@contextmanager
+def stored_in_half() -> Iterator[None]:
+    """ExecuTorch writes weights of convolutions in float32 always; XNNPACK takes halves, too."""
+    from executorch.backends.xnnpack.operators.node_visitor import NodeVisitor
+
+    define = NodeVisitor.define_tensor
+
+    def define_as_it_is(visitor: Any, tensor: Any, *arguments: Any, **options: Any) -> None:
+        if tensor.meta["val"].dtype == torch.float16:
+            options["force_fp32"] = False
+        define(visitor, tensor, *arguments, **options)
+
+    with mock.patch.object(NodeVisitor, "define_tensor", define_as_it_is):
+        yield
 
 
 @torch.no_grad()

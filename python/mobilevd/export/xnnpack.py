@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .flavour import Flavour
-from .half import HalfStage
+from .half import HalfStage, stored_in_half
 from .light_copies import light_copies, own_storage
 from .outside_weights import outside, put_outside, spooled_constants
 from .quantize import quantized
@@ -42,7 +42,8 @@ def partitioned(stage: Stage, spool: Path | None = None) -> tuple[torch.fx.Graph
 
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     own_storage(exported)
-    with light_copies(), spooled_constants(spool) if spool else nullcontext():
+    half = stored_in_half() if flavour.precision == "fp16" else nullcontext()
+    with light_copies(), half, spooled_constants(spool) if spool else nullcontext():
         edge = to_edge_transform_and_lower(
             exported,
             partitioner=[XnnpackPartitioner()],

@@ -3,7 +3,7 @@
 Convolutions are static: features enter and leave in 8 bits, in ranges seen in calibration. Linear
 layers are dynamic: each position's features get their own range while the program runs, and the
 result is float32. Weights are symmetric, a scale per output channel. All else stays float32: norms,
-attention, sums, and convolutions that read or write a picture or latents.
+attention, sums, and convolutions that write latents or frames, whose rounding would be seen.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-# A picture has 3 channels, latents 4 and a UNet's input twice as many: what is rounded there is
-# seen in every pixel, and the weights are few.
+# Frames have 3 channels and latents 4; features inside have more.
 _FEWEST_CHANNELS = 16
 
 # Scales of weights are not rounded up to XNNPACKQuantizer's 2^-12, which is a large part of the
@@ -22,11 +21,13 @@ _FEWEST_CHANNELS = 16
 _SMALLEST_SCALE = 2.0**-24
 
 
-def stays_float(node: Node) -> bool:
-    """Whether a convolution reads or writes fewer channels than a network's inside has."""
+def _writes_features(node: Node) -> bool:
+    """True of what is no convolution, too: annotators ask of a layer's weights and its ReLU."""
+    if node.target != torch.ops.aten.conv2d.default:
+        return True
     weight = node.args[1]
     assert isinstance(weight, Node)
-    return min(weight.meta["val"].shape[:2]) < _FEWEST_CHANNELS
+    return weight.meta["val"].shape[0] >= _FEWEST_CHANNELS
 
 
 def int8_quantizer() -> Any:
@@ -61,14 +62,10 @@ def int8_quantizer() -> Any:
     static = QuantizationConfig(seen, seen, weights, None, False)
     dynamic = QuantizationConfig(given, None, weights, None, False)
 
-    def wanted(node: Node) -> bool:
-        # Asked of all that belongs to a layer: of its weights and its ReLU, too.
-        return node.target != torch.ops.aten.conv2d.default or not stays_float(node)
-
     class Int8Quantizer(Quantizer):
         def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
             for pattern in ("conv_relu", "conv"):
-                OP_TO_ANNOTATOR[pattern](model, static, wanted)
+                OP_TO_ANNOTATOR[pattern](model, static, _writes_features)
             OP_TO_ANNOTATOR["linear"](model, dynamic, None)
             return model
 
