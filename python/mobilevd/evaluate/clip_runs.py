@@ -6,9 +6,7 @@ bundle's; bundles take turns, so that a busy machine is busy for all of them.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,31 +76,17 @@ def run_clip(
     bundle: Path, picture: Image.Image, seed: int = 0, threads: int | None = None
 ) -> ClipRun:
     """A picture's clip by ``mobilevd_runner``, ``REPEATS`` times."""
-    from ..runtime import runner_path
+    from ..runtime.runner import run_runner
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         picture.save(folder / "picture.png")
-        command = [runner_path(), "--bundle", bundle, "--image", folder / "picture.png"]
-        command += ["--seed", seed, "--repeat", REPEATS, "--output", folder / "clip.y4m"]
-        command += ["--float-frames", folder / "frames.npy", "--json", folder / "result.json"]
-        command += ["--threads", threads] if threads else []
-        with (folder / "said").open("w") as said:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                env=_environment(bundle),
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-            )
-            _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            lines = (folder / "said").read_text().strip().splitlines()
-            last = lines[-1] if lines else f"the runner ended with {process.returncode}"
-            raise RuntimeError(f"{bundle}: {last}")
-        result = json.loads((folder / "result.json").read_text())
-        cpu_ms = 1e3 * (used.ru_utime + used.ru_stime) / REPEATS
-        return ClipRun(np.load(folder / "frames.npy"), result, cpu_ms)
+        flags = ["--image", folder / "picture.png", "--output", folder / "clip.y4m"]
+        flags += ["--seed", seed, "--repeat", REPEATS, "--float-frames", folder / "frames.npy"]
+        flags += ["--threads", threads] if threads else []
+        done = run_runner(bundle, flags, str(bundle), _environment(bundle))
+        cpu_ms = 1e3 * done.cpu_s / REPEATS
+        return ClipRun(np.load(folder / "frames.npy"), done.json, cpu_ms)
 
 
 def _environment(bundle: Path) -> dict[str, str]:

@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..models.store import half_of
+
 
 class _WrittenOut(TorchFunctionMode):
     """SiLU and GELU of halves by sigmoids of halves, GELU in its tanh form.
@@ -56,7 +58,10 @@ class HalfStage(nn.Module):
 
 @contextmanager
 def stored_in_half() -> Iterator[None]:
-    """ExecuTorch writes weights of convolutions in float32 always; XNNPACK takes halves, too."""
+    """ExecuTorch writes weights of convolutions in float32 always; XNNPACK takes halves, too.
+
+    What is no half is stored as ever.
+    """
     from executorch.backends.xnnpack.operators.node_visitor import NodeVisitor
 
     define = NodeVisitor.define_tensor
@@ -72,11 +77,9 @@ def stored_in_half() -> Iterator[None]:
 
 @torch.no_grad()
 def _half(name: str, value: torch.Tensor) -> torch.Tensor:
-    """ValueError names a weight that float16 cannot hold."""
+    """Of parameters and buffers; what is no floating point stays. ``half_of``'s error."""
     if not value.is_floating_point():
         return value
-    half = value.detach().half()
-    if not torch.isfinite(half).all():
-        raise ValueError(f"{name} has values that fp16 cannot hold: export it in fp32")
+    half = half_of(name, value)
     is_parameter = isinstance(value, nn.Parameter)
     return nn.Parameter(half, requires_grad=False) if is_parameter else half

@@ -30,8 +30,7 @@ def lower_xnnpack(
         stage = replace(stage, module=HalfStage(stage.module))
     elif flavour.precision == "int8":
         stage = replace(stage, module=quantized(stage, flavour))
-    with stored_in_half() if flavour.precision == "fp16" else nullcontext():
-        graph, program = partitioned(stage, spool)
+    graph, program = partitioned(stage, spool)
     report = report_stage(stage, graph, program.executorch_program)
     return program.buffer, outside(program), report
 
@@ -43,7 +42,7 @@ def partitioned(stage: Stage, spool: Path | None = None) -> tuple[torch.fx.Graph
 
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     own_storage(exported)
-    with light_copies(), spooled_constants(spool) if spool else nullcontext():
+    with light_copies(), stored_in_half(), spooled_constants(spool) if spool else nullcontext():
         edge = to_edge_transform_and_lower(
             exported,
             partitioner=[XnnpackPartitioner()],

@@ -97,15 +97,17 @@ def save_model(
 
 @torch.no_grad()
 def to_half(network: nn.Module) -> None:
-    """float16 weights, in place and one by one: never twice in memory.
-
-    ValueError names a weight that float16 cannot hold.
-    """
+    """float16 weights, in place and one by one: never twice in memory; ``half_of``'s error."""
     for name, parameter in network.named_parameters():
-        half = parameter.detach().half()
-        if not torch.isfinite(half).all():
-            raise ValueError(f"{name} has values that fp16 cannot hold: keep fp32")
-        parameter.data = half
+        parameter.data = half_of(name, parameter)
+
+
+def half_of(name: str, weight: torch.Tensor) -> torch.Tensor:
+    """float16; ValueError names a weight that it cannot hold."""
+    half = weight.detach().half()
+    if not torch.isfinite(half).all():
+        raise ValueError(f"{name} has values that fp16 cannot hold: keep fp32")
+    return half
 
 
 def load_network(network: nn.Module, path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -16,17 +13,11 @@ from ..models.store import Model
 
 def latency_ms(model: Model, folder: Path, picture: Image.Image, threads: int = 1) -> float:
     """Median of 3 clips after a warm-up by ``mobilevd_runner``, picture to frames, XNNPACK fp32."""
+    from ..runtime.runner import run_runner
+
     bundle = folder / "bundle"
     export_bundle(model, bundle, Flavour("xnnpack", "fp32"))
     picture.save(folder / "picture.png")
-    result = folder / "latency.json"
-    subprocess.run(
-        [
-            sys.executable, "-m", "mobilevd.launch_runner", "--bundle", str(bundle),
-            "--image", str(folder / "picture.png"), "--output", str(folder / "frames.y4m"),
-            "--threads", str(threads), "--warmup", "1", "--repeat", "3", "--json", str(result),
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return float(json.loads(result.read_text())["total_ms"])
+    flags = ["--image", folder / "picture.png", "--output", folder / "frames.y4m"]
+    flags += ["--threads", threads, "--warmup", 1, "--repeat", 3]
+    return float(run_runner(bundle, flags, str(bundle)).json["total_ms"])

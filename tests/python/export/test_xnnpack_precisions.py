@@ -64,7 +64,8 @@ def lowered(network):
     }
 
 
-@pytest.mark.parametrize(("precision", "limit"), [("fp16", 2e-3), ("int8", 3e-2)])
+# CPUs with AVX512-FP16 add up in halves: 3.3e-3; on others it is below 2e-3.
+@pytest.mark.parametrize(("precision", "limit"), [("fp16", 6e-3), ("int8", 3e-2)])
 @torch.no_grad()
 def test_results_are_near(network, lowered, precision, limit):
     calls = inputs(6)[4:]  # not those of the calibration

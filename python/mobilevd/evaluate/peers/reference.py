@@ -3,8 +3,6 @@ faster meanwhile shows."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,19 +51,13 @@ class Reference:
 
     def _run(self, flags: list[str]) -> dict[str, Any]:
         """The runner's figures of the stage; RuntimeError with its own line if it fails."""
-        from ...runtime import runner_path
+        from ...runtime.runner import run_runner
 
         self.packed.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder) / "result.json"
-            command = [str(runner_path()), "--bundle", str(self.bundle), "--stage", "unet"]
-            command += ["--threads", str(self.threads), "--packed-weights", str(self.packed)]
-            command += ["--seed", "0", "--json", str(result), *flags]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode != 0:
-                said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-                raise RuntimeError(f"ours: {said[-1]}")
-            return dict(json.loads(result.read_text())["stages"]["unet"])
+        always = ["--stage", "unet", "--threads", self.threads, "--seed", 0]
+        always += ["--packed-weights", self.packed]
+        done = run_runner(self.bundle, [*always, *flags], "ours")
+        return dict(done.json["stages"]["unet"])
 
 
 def peak_gflops(threads: int) -> float:

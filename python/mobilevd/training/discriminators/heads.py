@@ -44,13 +44,20 @@ class Projection(nn.Module):
         return (self.out(h)[..., 0] + projected * h.shape[-1] ** -0.5).float()
 
 
+def _strided(
+    conv: type[nn.Conv1d] | type[nn.Conv2d], channels: int, size: int
+) -> nn.Conv1d | nn.Conv2d:
+    """As published; where fewer than STRIDED positions or frames would leave nothing, unstrided."""
+    kernel, stride = (4, 2) if size >= STRIDED else (3, 1)
+    return conv(channels, channels, kernel, stride, padding=1)
+
+
 class SpatialHead(nn.Module):
     """Features [B, F, C, h, w] and conditions of the frames [B, F, D] -> logits [B, places]."""
 
     def __init__(self, channels: int, condition: int, side: int) -> None:
         super().__init__()
-        kernel, stride = (4, 2) if side >= STRIDED else (3, 1)
-        self.conv = nn.Conv2d(channels, channels, kernel, stride, padding=1)
+        self.conv = _strided(nn.Conv2d, channels, side)
         self.logits = Projection(channels, condition)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
@@ -63,8 +70,7 @@ class TemporalHead(nn.Module):
 
     def __init__(self, channels: int, condition: int, frames: int) -> None:
         super().__init__()
-        kernel, stride = (4, 2) if frames >= STRIDED else (3, 1)
-        self.conv = nn.Conv1d(channels, channels, kernel, stride, padding=1)
+        self.conv = _strided(nn.Conv1d, channels, frames)
         self.logits = Projection(channels, condition)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:

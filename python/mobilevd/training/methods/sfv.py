@@ -70,10 +70,11 @@ SFV_CONSTANTS = SfvConstants()
 # For the mini presets: networks 200 times smaller and some hundred steps of 8 clips. Two thirds of
 # the steps train the one level that inference starts from. Measured on mini's teacher: published
 # heads on its features tell held-out clips from the student's in 69 % after 330 steps of 16, heads
-# with a residual block in 95 % (log sigma' around -2); the game then goes on where it stood still.
-# There its gradient on a clip is 1.4 times that of 0.1 |x^ - x0|, which pulls to the mean of all
-# continuations, so lambda is a fifth of the paper's. The exact R1 is 0.014, next to nothing, and
-# costs as much as the rest of the discriminator's step: its finite difference (FastGen's) does.
+# with a residual block in 95 % (log sigma' around -2), and the clips get nearer to real ones with
+# them (results/mini). With published heads the game's gradient on a clip was 1.4 times that of
+# 0.1 |x^ - x0|, which pulls to the mean of all continuations, so lambda is a fifth of the paper's;
+# the exact R1 was 0.014, next to nothing, and cost as much as the rest of the discriminator's step:
+# its finite difference (FastGen's) does.
 SFV_MINI = SfvConstants(
     generator_weights=(4.0, 1.0, 1.0),
     reconstruction=0.02,
