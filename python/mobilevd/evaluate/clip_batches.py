@@ -93,8 +93,3 @@ def reduced(clips: torch.Tensor, size: Size = COMMON_SIZE) -> torch.Tensor:
         return clips
     flat = F.interpolate(clips.flatten(0, -4), size, mode="area")
     return as_video(flat.unflatten(0, clips.shape[:-3]))
-
-
-def psnr_db(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """[B], of pictures [B, 3, H, W] in [-1, 1]; at most 100."""
-    return -10 * ((a - b).double() / 2).square().mean((1, 2, 3)).clamp_min(1e-10).log10()

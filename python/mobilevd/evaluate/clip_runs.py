@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..export.manifest import read_bundle
-from .parity.figures import EXACT_DB
+from ..psnr import psnr_db
 
 Progress = Callable[[int, int, str], object]
 Frames = NDArray[np.float32]
@@ -98,12 +99,6 @@ def _environment(bundle: Path) -> dict[str, str]:
     return find_sdk().environment(os.environ)
 
 
-def psnr_db(a: Frames, b: Frames) -> float:
-    """Of frames in [0, 1]; ``EXACT_DB`` stands for "equal"."""
-    square = float(np.square(a - b, dtype=np.float64).mean())
-    return min(EXACT_DB, -10 * float(np.log10(square))) if square > 0 else EXACT_DB
-
-
 def ssim(a: Frames, b: Frames) -> float:
     """Mean structural similarity of the frames, by scikit-image with its defaults."""
     from skimage.metrics import structural_similarity
@@ -128,7 +123,10 @@ def _row(
         for stage, entry in manifest["stages"].items()
     }
     pairs = [(a.frames, b.frames) for a, b in zip(runs, wanted, strict=True)]
-    psnrs, ssims = [psnr_db(a, b) for a, b in pairs], [ssim(a, b) for a, b in pairs]
+    psnrs, ssims = (
+        [float(psnr_db(torch.from_numpy(a), torch.from_numpy(b))) for a, b in pairs],
+        [ssim(a, b) for a, b in pairs],
+    )
 
     def median(value: Callable[[dict[str, Any]], float]) -> float:
         return float(np.median([value(run.result) for run in runs]))

@@ -15,10 +15,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from ..psnr import psnr_db
 from ..training.clip_noise import ClipNoise
 from ..training.data import ClipData, ClipSource, MovingDigits, Size
 from ..whole_files import whole_file, write_text
-from .clip_batches import COMMON_SIZE, Sampler, as_video, psnr_db, reduced
+from .clip_batches import COMMON_SIZE, Sampler, as_video, reduced
 from .motion import STATISTICS, motion_statistics
 from .real_clips import clips_by_number
 
@@ -69,7 +70,7 @@ def _measured(
     return ClipSet(
         features=extract(clips),
         motion=motion_statistics(small, picture),
-        first_frame_psnr_db=psnr_db(small[:, 0], picture).numpy(),
+        first_frame_psnr_db=psnr_db(small[:, 0], picture, 2.0, (1, 2, 3)).numpy(),
         shown=_pixels(small[:keep]),
         pictures=_pixels(picture[:keep]),
     )

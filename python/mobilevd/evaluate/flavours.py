@@ -17,6 +17,7 @@ from ..export.manifest import read_bundle
 from ..export.stages import STAGES
 from ..models.preconditioning import denoised
 from ..models.store import Model
+from ..psnr import psnr_db
 from .programs import prepare_runtime, run_calls, weights_file
 
 Run = Callable[[str, Inputs], torch.Tensor]  # stage, its inputs -> its output
@@ -43,11 +44,6 @@ def programs(bundle: Path, manifest: Mapping[str, Any]) -> Run:
         return torch.cat(run_calls(bundle / entry["program"], parts, weights_file(bundle, entry)))
 
     return run
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """dB, of pictures in [0, 1]."""
-    return float(-10 * (a - b).square().mean().clamp_min(1e-12).log10())
 
 
 def name_of(manifest: Mapping[str, Any]) -> str:
@@ -93,7 +89,7 @@ def compare(
         frames[name] = _decoded(model, run, given["unet"][0], prediction)
     names = list(frames)
     rows += [
-        {"name": f"{a} | {b}", "psnr_db": psnr(frames[a], frames[b])}
+        {"name": f"{a} | {b}", "psnr_db": float(psnr_db(frames[a], frames[b]))}
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     ]

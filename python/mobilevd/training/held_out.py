@@ -9,6 +9,7 @@ import torch
 from ..models.preconditioning import v_target
 from ..models.store import Model
 from ..models.vae import Vae
+from ..psnr import psnr_db
 from .clip_noise import ClipNoise
 from .conditioning import Conditioning, predict_v
 from .data import ClipSource, DrawnClips, Mixture, Size
@@ -18,11 +19,9 @@ SIGMAS = (0.05, 0.5, 2.0, 10.0, 100.0, 700.0)
 
 @torch.no_grad()
 def reconstruction_psnr(vae: Vae, source: ClipSource, size: Size, seed: int = 2) -> float:
-    """Mean PSNR (dB, peak 1 in [0, 1]) over 128 pictures."""
+    """Mean PSNR (dB) over 128 pictures."""
     images = DrawnClips(source, 1, size, seed).batch(range(128)).first
-    error = (vae(images).clamp(-1, 1) - images) / 2
-    mse = error.square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
-    return float((-10 * mse.log10()).mean())
+    return float(psnr_db(vae(images).clamp(-1, 1), images, 2.0, (1, 2, 3)).mean())
 
 
 @torch.no_grad()

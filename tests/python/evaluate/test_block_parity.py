@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mobilevd.evaluate.parity import first_over, measure, measure_parity
-from mobilevd.evaluate.parity.figures import EXACT_DB, compare, worst
+from mobilevd.evaluate.parity.figures import compare, worst
 from mobilevd.evaluate.parity.recording import blocks_of, record_stages
 from mobilevd.evaluate.programs import prepare_runtime
 from mobilevd.export.bundle import export_bundle
@@ -20,6 +20,7 @@ from mobilevd.models.parts import Promised
 from mobilevd.models.store import Model, load_model
 from mobilevd.models.tiny_vae import TinyVaeConfig
 from mobilevd.presets import get_preset
+from mobilevd.psnr import EXACT_DB
 from PIL import Image
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-EXACT_DB = 200.0  # stands for "equal": JSON has no infinity
+from ...psnr import EXACT_DB, psnr_db
 
 
 def compare(got: torch.Tensor, want: torch.Tensor) -> dict[str, Any]:
@@ -25,14 +25,12 @@ def compare(got: torch.Tensor, want: torch.Tensor) -> dict[str, Any]:
         return {**dict.fromkeys(names), "non_finite": bad}
     error = got - want
     norms = float(got.norm() * want.norm())
-    square = float(error.square().mean())
     peak = float(want.max() - want.min())
-    psnr = 10 * math.log10(peak**2 / square) if square > 0 and peak > 0 else EXACT_DB
     return {
-        "cosine": float(got @ want) / norms if norms > 0 else float(square == 0),
+        "cosine": float(got @ want) / norms if norms > 0 else float(not error.any()),
         "relative_l2": float(error.norm()) / max(float(want.norm()), 1e-30),
         "max_abs": float(error.abs().max()),
-        "psnr_db": min(psnr, EXACT_DB),
+        "psnr_db": float(psnr_db(got, want, peak)) if peak > 0 else EXACT_DB,
         "non_finite": 0,
     }
 
