@@ -13,7 +13,7 @@ from time import monotonic
 
 import torch
 
-from ..models.store import save_model
+from ..models.store import DISCRIMINATOR, save_model
 from ..training.data import Mixture
 from ..training.methods.mobilevd import collapse
 from ..training.processes import processes
@@ -122,7 +122,8 @@ def _publish(benchmark: Benchmark, stage: Stage, training: Training) -> None:
     if training.result.is_dir():
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted(training.result.iterdir()):
-            _copy(file, target / file.name)
+            if not (stage.ablation and file.name == DISCRIMINATOR):  # nothing starts from it
+                _copy(file, target / file.name)
     else:
         _copy(training.result, target)
     _record(benchmark, stage, float(json.loads((folder / "seconds.json").read_text())))
