@@ -40,7 +40,7 @@ help:
 	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 \
 	  test-aarch64-runner lint"
 	@echo "make test-slow  what takes minutes: full sizes"
-	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 12 GB of disk"
+	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 14 GB of disk"
 	@echo "make full-size-bench  mobilevd-512x256 and -xs against every peer: hours, 40 GB of disk"
 	@echo "make precision  mini in fp32, fp16 and int8: size, time, memory, PSNR and SSIM"
 	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
@@ -185,6 +185,7 @@ PEERS_OF := mobilevd-512x256 mobilevd-xs
 full-size-bench: $(VENV)/.built
 	for preset in $(PEERS_OF); do \
 	  $(BIN)/mobilevd bench --preset $$preset --peers --weights random:0 --work build/peers \
+	    --delete-converted \
 	    --json results/full-size/peers-$$preset.json || exit; done
 	$(BIN)/python -m mobilevd.evaluate.peers $(PEERS_OF:%=results/full-size/peers-%.json) \
 	  > results/full-size/peers.md

@@ -66,6 +66,13 @@ def bench(
             "Default: runs/peers."
         ),
     ] = None,
+    delete_converted: Annotated[
+        bool,
+        typer.Option(
+            "--delete-converted",
+            help="With --peers: what was converted for a peer goes once it is measured.",
+        ),
+    ] = False,
     device: Annotated[
         str,
         typer.Option(
@@ -85,8 +92,11 @@ def bench(
     for count in threads or ():
         at_least("--threads", count, 1)
     at_least("--repeats", repeats, 1)
-    if not peers and (preset, weights, work, device) != (None, None, None, "cpu"):
-        raise UsageError("--preset, --weights, --work and --device go with --peers")
+    alone = (preset, weights, work, device, delete_converted)
+    if not peers and alone != (None, None, None, "cpu", False):
+        raise UsageError(
+            "--preset, --weights, --work, --device and --delete-converted go with --peers"
+        )
     if peers:
         from .bench_peers import bench_peers
 
@@ -103,6 +113,7 @@ def bench(
             only or (),
             device,
             bundle,
+            delete_converted,
         )
     elif bundle is None:
         if backend_lib:

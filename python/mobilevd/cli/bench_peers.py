@@ -25,6 +25,7 @@ def bench_peers(
     only: Sequence[str],
     device: str,
     bundle: Path | None,
+    delete_converted: bool,
 ) -> list[dict[str, Any]]:
     """Prints the table, the bars and our profile; returns the rows."""
     if preset is None:
@@ -47,8 +48,10 @@ def bench_peers(
 
     if bundle is not None:
         _check_bundle(bundle, chosen)
-    plan = Plan(chosen, weights, threads or _cores(), work, repeat, device, bundle)
-    with progress_bar("bench") as report:
+    plan = Plan(
+        chosen, weights, threads or _cores(), work, repeat, device, bundle, delete_converted
+    )
+    with progress_bar("bench", lines=True) as report:
         rows = compare(plan, peers, report)
     table(title(rows), COLUMNS, [cells(row) for row in rows])
     profiled = profile_cells(rows)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ def write_json(path: Path | None, value: Any) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yields ``report(done, total, what)``; a bar on stderr, nothing when that is no terminal."""
+def progress_bar(title: str, lines: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+    """Yields ``report(done, total, what)``; a bar on stderr. When that is no terminal, nothing, or
+    with ``lines`` a line for each new ``what``: of a run of hours, a log."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -44,8 +47,14 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
+        said = ""
 
         def report(done: int, total: int, what: str) -> None:
+            nonlocal said
             bar.update(task, completed=done, total=total, description=f"{title}: {what}")
+            if lines and bar.disable and what != said:
+                now = f"{datetime.now():%H:%M:%S}"
+                print(f"{now} {title} {done}/{total}: {what}", file=sys.stderr, flush=True)
+            said = what
 
         yield report

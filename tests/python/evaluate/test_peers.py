@@ -48,6 +48,7 @@ class OursThatDrifts:
             "runs_ms": [ms, ms],
             "load_ms": 1.0,
             "peak_rss_mb": 20.0,
+            "packed_mb": 4.0,
             "ops": [],
             "peak_gflops": 100.0 + self.measured,
         }
@@ -94,7 +95,7 @@ def test_a_row_for_each_with_ours_before_and_after(work):
     assert first["relative_l2"] == 0
     assert wrong["relative_l2"] == pytest.approx(0.5)  # seen, and no failure
     assert last["median_ms"] == 10
-    assert last["file_mb"] == 3.0
+    assert (last["file_mb"], last["packed_mb"]) == (3.0, 4.0)
     assert last["profile"][0]["name"] == "conv2d"
     assert [bar["met"] for bar in last["bars"]] == [None, first["ratio"] >= 1]
     said = remarks([*peers, last])
@@ -173,6 +174,52 @@ def test_a_peer_that_fails_is_a_row_and_the_rest_goes_on(work, peer, error):
     assert "error" in run(work, peer, stand_in("other"))[0]
 
 
+def test_what_was_converted_goes_when_it_is_measured(work):
+    plan = Plan(MINI, "random:0", 1, work, 2, delete_converted=True)
+    peers = [stand_in("first"), stand_in("second")]
+    rows = compare(plan, peers, reference=lambda bundle, packed: OursThatDrifts())
+    assert sorted(path.name[:-13] for path in work.glob("mini/*-*")) == ["ours", "shared"]
+    ours = OursThatDrifts()
+    assert run(work, *peers, ours=ours) == rows  # rows stay
+    assert ours.measured == 0
+
+
+def test_the_runner_that_fails_after_a_peer_is_that_peers_row(work):
+    class OursThatFails(OursThatDrifts):
+        def measure(self):
+            if self.measured == 2:
+                self.measured += 1
+                raise RuntimeError("ours: no memory")
+            return super().measure()
+
+    failed, other, _ = run(work, stand_in("first"), stand_in("second"), ours=OursThatFails())
+    assert failed["error"] == "after it, ours: no memory"
+    assert other["median_ms"] > 0
+
+
+def test_the_disk_counts_what_makes_room(tmp_path, monkeypatch):
+    from mobilevd.evaluate.peers import room
+    from mobilevd.evaluate.peers.kept import Kept
+
+    asked = []
+    monkeypatch.setattr(room, "require_disk", lambda what, needed, output: asked.append(needed))
+    kept = Kept(tmp_path, "mini")
+
+    def needed(one_by_one: bool, *converted: str) -> int:
+        peers = [PEERS[name] for name in ("onnxruntime", "openvino")]
+        room.check_room(MINI, peers, set(converted), kept, one_by_one)
+        return asked.pop()
+
+    everything = needed(False)
+    one = everything - needed(False, "openvino")
+    assert needed(True) == everything - one
+    assert needed(True, "shared", "ours") == one
+    stale = tmp_path / "mini/openvino-0123456789ab"
+    stale.mkdir(parents=True)
+    (stale / "unet.bin").write_bytes(bytes(10**6))
+    assert needed(False) == everything - 10**6
+
+
 def test_without_room_nothing_begins(work, monkeypatch):
     from mobilevd.export import room
 
@@ -234,7 +281,10 @@ def test_markdown(work):
     ("flags", "message"),
     [
         (["--peers"], "--peers needs --preset"),
-        (["--preset", "mini"], "--preset, --weights, --work and --device go with --peers"),
+        (
+            ["--preset", "mini"],
+            "--preset, --weights, --work, --device and --delete-converted go with",
+        ),
         (["--device", "cuda"], "go with --peers"),
         (["--peers", "--preset", "huge"], "unknown preset 'huge'"),
         (["--peers", "--preset", "mini", "--only", "tvm"], "no peer tvm on cpu; there are: diff"),
@@ -344,8 +394,8 @@ def test_every_peer_gives_the_same_answer(tmp_path):
 
 
 @torch.no_grad()
-def test_what_is_compiled_is_the_same_function():
-    from mobilevd.evaluate.peers.torch_compile import fold_positions
+def test_folded_positions_are_the_same_function():
+    from mobilevd.evaluate.peers.torch_eager import fold_positions
     from mobilevd.models.attention import SelfAttention, spatial_attention, temporal_attention
 
     x = torch.randn(2, 3, 5, 24, dtype=torch.float64)

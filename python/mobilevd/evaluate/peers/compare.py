@@ -46,6 +46,7 @@ class Plan:
     repeat: int = 3
     device: str = "cpu"
     bundle: Path | None = None
+    delete_converted: bool = False  # of a peer, once its row is kept
 
 
 def compare(
@@ -60,7 +61,8 @@ def compare(
     Rows: ``name``, the figures of ``rows.py``, ``load_ms`` until it could be called, ``first_ms``,
     ``convert_s``, ``convert_peak_rss_mb``, ``peak_rss_mb``, ``file_mb``, ``relative_l2`` (against
     torch in eager; only of the same network), ``preset``, ``weights``, ``threads``, ``device``,
-    ``machine``, ``date``, ``versions``; ours has ``profile``, ``bars`` and our kernels' ``ops``.
+    ``machine``, ``date``, ``versions``; ours has ``packed_mb``, ``profile``, ``bars`` and our
+    kernels' ``ops``.
 
     ``reference`` makes ours of a bundle and a folder for packed weights.
 
@@ -100,7 +102,7 @@ class _Comparison:
         plan = self.plan
         wanted = [peer for peer in self.peers if not peer.missing()]
         there = {p.name for p in (SHARED, OURS, *wanted) if self._converted(p) is not None}
-        check_room(plan.preset, wanted, there, self.kept.folder)
+        check_room(plan.preset, wanted, there, self.kept, plan.delete_converted)
         self._say("weights and eager PyTorch's answer")
         self._convert(SHARED)
         self.done += 1
@@ -144,6 +146,8 @@ class _Comparison:
         same = self._network(peer) == plan.preset.unet
         row["relative_l2"] = relative_l2(answer, self.shared / "reference.npy") if same else None
         self.kept.keep_row(peer.name, key, row)
+        if plan.delete_converted:
+            self.kept.delete(peer)
         return row
 
     def _ours(self) -> Row:
@@ -162,7 +166,11 @@ class _Comparison:
         self._say("ours: measuring")
         found = self.last = self.ours.measure()
         row = {**self._about(OURS), **times(found["runs_ms"], self._gflops(OURS))}
-        row |= {name: found[name] for name in ("load_ms", "peak_rss_mb", "ops") if name in found}
+        row |= {
+            name: found[name]
+            for name in ("load_ms", "peak_rss_mb", "packed_mb", "ops")
+            if name in found
+        }
         row |= against_ours(row, found, found)
         row |= self._of_conversion(OURS, about)
         row["relative_l2"] = relative_l2(answer, self.shared / "reference.npy")
@@ -176,7 +184,10 @@ class _Comparison:
             return None
         if when == "after" or self.last is None:
             self._say(f"ours {when} {peer.name}")
-            self.last = self.ours.measure()
+            try:
+                self.last = self.ours.measure()
+            except RuntimeError as error:
+                raise PeerError(f"{when} it, {error}") from None
         return self.last
 
     def _convert(self, peer: Peer) -> dict[str, Any]:

@@ -76,11 +76,22 @@ class Kept:
 
     def begin(self, peer: Peer, key: str) -> Path:
         """An empty folder to convert into; what was made for the peer before is deleted."""
-        for path in self.folder.glob(f"{peer.name}-{'?' * 12}"):
-            shutil.rmtree(path, ignore_errors=True)
+        self.delete(peer)
         folder = self.artefacts(peer, key)
         folder.mkdir(parents=True)
         return folder
+
+    def delete(self, peer: Peer) -> None:
+        for path in self._made_for(peer):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def bytes_of(self, peer: Peer) -> int:
+        """Of all that was converted for it, whole or not, and is deleted when it begins anew."""
+        files = (p for folder in self._made_for(peer) for p in folder.glob("**/*"))
+        return sum(p.lstat().st_size for p in files if not p.is_dir())
+
+    def _made_for(self, peer: Peer) -> list[Path]:
+        return sorted(self.folder.glob(f"{peer.name}-{'?' * 12}"))
 
     def finish(self, peer: Peer, key: str, about: dict[str, Any]) -> None:
         write_text(self.artefacts(peer, key) / _WHOLE, json.dumps(about) + "\n")

@@ -48,7 +48,12 @@ PEERS = {
             sources=("models/diffusers_keys.py",),
         ),
         Peer("torch-eager", f"{_HERE}.torch_eager", converts=False, cuda=True),
-        Peer("torch-compile", f"{_HERE}.torch_compile", cuda=True),
+        Peer(
+            "torch-compile",
+            f"{_HERE}.torch_compile",
+            cuda=True,
+            sources=("evaluate/peers/torch_eager.py",),
+        ),
         Peer("onnxruntime", f"{_HERE}.onnx_runtime", ("onnx", "onnxruntime"), "bench"),
         Peer("openvino", f"{_HERE}.open_vino", ("openvino",), "bench"),
         Peer(

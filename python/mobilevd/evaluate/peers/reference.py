@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .kept import digest_of_files
+from .kept import digest_of_files, megabytes
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,24 @@ class Reference:
         return digest_of_files([self.bundle / "bundle.json", runner, *libraries])
 
     def measure(self) -> dict[str, Any]:
-        """``median_ms``, ``min_ms``, ``runs_ms``, ``load_ms``, ``peak_rss_mb``, ``ops`` (our
-        kernels' share) and ``peak_gflops``, what the threads' FMA units did right after.
+        """``median_ms``, ``min_ms``, ``runs_ms``, ``load_ms``, ``peak_rss_mb`` (of the process),
+        ``packed_mb`` (on the disk), ``ops`` (our kernels' share) and ``peak_gflops``, what the
+        threads' FMA units did right after.
 
-        The packed weights are read, not made: the first run ever is done twice.
+        The packed weights are read, not made: before the first time, another run makes them.
         """
+        if not self.packed.is_dir():
+            self._run(["--repeat", "1"])
         result = self._run(["--warmup", "1", "--repeat", str(self.repeat)])
-        if result["packed_weights"] == "written":
+        if result["packed_weights"] == "written":  # those that were there were of another bundle
             result = self._run(["--warmup", "1", "--repeat", str(self.repeat)])
-        return {**result, "peak_gflops": peak_gflops(self.threads)}
+        if result["packed_weights"] != "read":
+            raise RuntimeError(f"ours: its packed weights cannot be kept in {self.packed}")
+        return {
+            **result,
+            "packed_mb": megabytes(self.packed),
+            "peak_gflops": peak_gflops(self.threads),
+        }
 
     def profile(self) -> list[dict[str, Any]]:
         """A row per kind of op, longest first: ``device.op_profile.summary``."""
@@ -57,7 +66,7 @@ class Reference:
         always = ["--stage", "unet", "--threads", self.threads, "--seed", 0]
         always += ["--packed-weights", self.packed]
         done = run_runner(self.bundle, [*always, *flags], "ours")
-        return dict(done.json["stages"]["unet"])
+        return {**done.json["stages"]["unet"], "peak_rss_mb": done.json["peak_rss_mb"]}
 
 
 def peak_gflops(threads: int) -> float:

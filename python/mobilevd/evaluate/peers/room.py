@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -11,6 +10,7 @@ from ...export.room import require_disk, require_memory
 from ...models import create_unet
 from ...models.config import UNetConfig
 from ...presets import Preset
+from .kept import Kept
 from .peer import OURS, SHARED, Peer
 
 # Peak memory over the float32 weights of the network that the peer runs: first estimates, to be
@@ -30,8 +30,13 @@ _BASE_BYTES = 1 << 30
 _COPIES = {"torch-eager": 0.0, "torch-compile": 0.0, "ours": 2.8}
 
 
-def check_room(preset: Preset, peers: Sequence[Peer], converted: set[str], work: Path) -> None:
-    """OSError, one line, if it cannot end well here; ``converted`` need no more disk."""
+def check_room(
+    preset: Preset, peers: Sequence[Peer], converted: set[str], kept: Kept, one_by_one: bool
+) -> None:
+    """OSError, one line, if it cannot end well here; ``converted`` need no more disk.
+
+    ``one_by_one``: what was converted for a peer is deleted before the next.
+    """
     ours, svd = _weight_bytes(preset.unet), _weight_bytes(preset.unet.uncompressed)
     all_of_them = (SHARED, OURS, *peers)
 
@@ -43,8 +48,12 @@ def check_room(preset: Preset, peers: Sequence[Peer], converted: set[str], work:
     without = "" if largest in (SHARED.name, OURS.name) else " (--only leaves it out)"
     require_memory(f"{largest}{without} at {preset.name}", need[largest])
     new = [p for p in all_of_them if p.name not in converted]
-    disk = sum(int(_COPIES.get(p.name, 1.1) * size(p)) for p in new)
-    require_disk(f"what is converted for the peers of {preset.name}", disk, work / "rows")
+    disk = {p.name: int(_COPIES.get(p.name, 1.1) * size(p)) - kept.bytes_of(p) for p in new}
+    always = sum(disk.pop(p.name, 0) for p in (SHARED, OURS))
+    of_peers = max(disk.values(), default=0) if one_by_one else sum(disk.values())
+    require_disk(
+        f"what is converted for the peers of {preset.name}", always + of_peers, kept.folder / "rows"
+    )
 
 
 def _weight_bytes(config: UNetConfig) -> int:

@@ -19,6 +19,7 @@ COLUMNS = (
     "convert s",
     "peak RSS MB",
     "file MB",
+    "packed MB",
     "relative L2",
 )
 _PROFILED = 12  # ops shown; all are in the JSON
@@ -45,6 +46,7 @@ def cells(row: Row) -> list[str]:
         figure("convert_s", ".0f"),
         figure("peak_rss_mb", ".0f"),
         figure("file_mb", ".1f"),
+        figure("packed_mb", ".1f"),
         figure("relative_l2", ".1e"),
     ]
 
