@@ -47,6 +47,7 @@ STAGE_ROWS: tuple[Row, ...] = (
     Row("pruning", "pruning", "mini", "+ temporal block pruning"),
 )
 
-ABLATION_ROWS: tuple[Row, ...] = tuple(
-    Row(stage.name, stage.name, stage.preset_name, "ablation") for stage in ABLATIONS
+ABLATION_ROWS: tuple[Row, ...] = (
+    *(Row(stage.name, stage.name, stage.preset_name, "ablation") for stage in ABLATIONS),
+    Row("multiscaling-temporal", "hd-multiscaling", "mini-hd", "ablation"),
 )

@@ -5,12 +5,15 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from mobilevd.cli.main import main
+from mobilevd.models import create_unet
 from mobilevd.models.store import load_model
 from mobilevd.reproduce import measure, rows, run, stages
 from mobilevd.reproduce.ablations import ABLATIONS
 from mobilevd.reproduce.stages import STAGES, stage_named
 from mobilevd.reproduce.table import TEACHER, cells, write_tables
+from mobilevd.training.methods.mobilevd import multiscaled
 
 SHORT = {"steps": 2, "batch_size": 2, "warmup": 1, "log_every": 1, "precision": "fp32"}
 
@@ -52,6 +55,17 @@ def test_every_start_and_teacher_comes_earlier():
     assert [r.name for r in rows.SYSTEMS] == [
         "svd-hd", "animatelcm", "ufogen", "ladd", "sfv", "mobilevd-hd", "svd", "mobilevd",
     ]  # fmt: skip
+
+
+def test_the_ablations_of_multiscaling_have_levels_to_leave_out():
+    chosen = [stage for stage in ABLATIONS if stage.stage == "multiscaling"]
+    assert [stage.options.multiscaling for stage in chosen] == [
+        ("spatial",), ("temporal", "spatial"),
+    ]  # fmt: skip
+    for stage in chosen:
+        with torch.device("meta"):
+            unet = create_unet(stage.preset.unet.uncompressed)
+        multiscaled(unet, stage.options).config.check_latents(*stage.preset.latent_size)
 
 
 def test_what_a_stage_leaves(small, short):
