@@ -21,6 +21,12 @@ from small_networks import UNET
 SEED = 4
 
 
+@pytest.fixture(autouse=True)
+def in_fp32(monkeypatch):
+    """Whatever the hardware has: in bf16 a clip's last bits depend on its batch (seen with AMX)."""
+    monkeypatch.setattr("mobilevd.training.precision.bf16_is_native", lambda device: False)
+
+
 class MeanColours:
     """An extractor that is easy to follow: the mean of each colour, over the frames' halves."""
 
@@ -70,10 +76,9 @@ def test_a_clip_does_not_depend_on_its_batch(sampling):
 
 
 @torch.no_grad()
-def test_clips_are_the_reference_samplers(monkeypatch):
+def test_clips_are_the_reference_samplers():
     """One clip by hand: the reference sampler on the same noise and conditions, with the UNet as it
-    was before its cross-attention was collapsed; in fp32, whatever the hardware has."""
-    monkeypatch.setattr("mobilevd.training.precision.bf16_is_native", lambda device: False)
+    was before its cross-attention was collapsed."""
     model = small_model(steps=2)
     batch = DrawnClips(MovingDigits("test"), 4, (64, 64), SEED).batch([5])
     sampler = sampler_of(model)
