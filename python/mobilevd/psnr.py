@@ -14,5 +14,9 @@ def psnr_db(
 
     ``peak``: the range of values, 1 of pictures in [0, 1], 2 of those in [-1, 1].
     """
-    square = (a.double() - b.double()).square().mean(dim)
+    return decibels((a.double() - b.double()).square().mean(dim), peak)
+
+
+def decibels(square: torch.Tensor, peak: float = 1.0) -> torch.Tensor:
+    """Of mean squared errors."""
     return (-10 * (square / peak**2).log10()).clamp(max=EXACT_DB)

@@ -28,7 +28,7 @@ def full_size_bundle() -> Path:
     bundle = folder / FULL
     made_from = sources(OURS)  # another export makes another bundle
     about = folder / "export.json"
-    if not about.is_file() or json.loads(about.read_text())["made_from"] != made_from:
+    if not about.is_file() or json.loads(about.read_text()).get("made_from") != made_from:
         about.unlink(missing_ok=True)
         shutil.rmtree(bundle, ignore_errors=True)
         command = [sys.executable, "-m", "mobilevd", "export", "--preset", FULL]

@@ -123,10 +123,8 @@ def _row(
         for stage, entry in manifest["stages"].items()
     }
     pairs = [(a.frames, b.frames) for a, b in zip(runs, wanted, strict=True)]
-    psnrs, ssims = (
-        [float(psnr_db(torch.from_numpy(a), torch.from_numpy(b))) for a, b in pairs],
-        [ssim(a, b) for a, b in pairs],
-    )
+    psnrs = [float(psnr_db(torch.from_numpy(a), torch.from_numpy(b))) for a, b in pairs]
+    ssims = [ssim(a, b) for a, b in pairs]
 
     def median(value: Callable[[dict[str, Any]], float]) -> float:
         return float(np.median([value(run.result) for run in runs]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ..training.methods.mobilevd_options import Options
@@ -10,28 +9,19 @@ from ..training.train import DEFAULTS
 from .stages import STAGES, Stage
 
 
-def _changed(name: str, of: str, **options: object) -> Stage:
-    stage = _stage(of)
-    # Half of the steps: rows of one ablation are compared among themselves.
-    settings = replace(stage.settings, steps=stage.settings.steps // 2)
+def _changed(name: str, of: str, fewer: int = 2, **options: object) -> Stage:
+    """``fewer`` times fewer steps: rows of one ablation are compared among themselves."""
+    stage = next(s for s in STAGES if s.name == of)
+    settings = replace(stage.settings, steps=stage.settings.steps // fewer)
     return replace(stage, name=name, options=Options(**options), settings=settings, ablation=True)  # type: ignore[arg-type]
-
-
-def _multiscaled(name: str, how: Sequence[str]) -> Stage:
-    """At 128x128, where there is a level to leave out; ``hd-multiscaling`` is the third of them."""
-    options = Options(multiscaling=tuple(how))
-    return replace(_stage("hd-multiscaling"), name=name, options=options, ablation=True)
-
-
-def _stage(name: str) -> Stage:
-    return next(s for s in STAGES if s.name == name)
 
 
 ABLATIONS: tuple[Stage, ...] = (
     _changed("heads-spatial-and-temporal", "adversarial"),
     _changed("heads-spatial-only", "adversarial", temporal_heads=False),
-    _multiscaled("multiscaling-spatial", ("spatial",)),
-    _multiscaled("multiscaling-both", ("temporal", "spatial")),
+    # At 128x128, where there is a level to leave out; `hd-multiscaling` itself is the third row.
+    _changed("multiscaling-spatial", "hd-multiscaling", 1, multiscaling=("spatial",)),
+    _changed("multiscaling-both", "hd-multiscaling", 1, multiscaling=("temporal", "spatial")),
     *(
         _changed(f"pruning-{how}-{share}", "pruning", pruning=how, pruned_share=share / 100)
         for how in ("learned", "l1", "random")

@@ -1,5 +1,7 @@
 """fp16 and int8 for XNNPACK: what is stored, what is computed in fewer bits, how far it is off."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mobilevd.evaluate.programs import prepare_runtime, run_calls
@@ -10,6 +12,8 @@ from mobilevd.export.stages import Stage, Tensor
 from programs import relative_error
 from torch import nn
 from torch.nn import functional as F
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class Network(nn.Module):
@@ -64,8 +68,12 @@ def lowered(network):
     }
 
 
-# CPUs with AVX512-FP16 add up in halves: 3.3e-3; on others it is below 2e-3.
-@pytest.mark.parametrize(("precision", "limit"), [("fp16", 6e-3), ("int8", 3e-2)])
+# There XNNPACK adds up in halves: 3.3e-3 was seen.
+ADDS_HALVES = CPUINFO.is_file() and "avx512_fp16" in CPUINFO.read_text()
+FP16_LIMIT = 6e-3 if ADDS_HALVES else 2e-3
+
+
+@pytest.mark.parametrize(("precision", "limit"), [("fp16", FP16_LIMIT), ("int8", 3e-2)])
 @torch.no_grad()
 def test_results_are_near(network, lowered, precision, limit):
     calls = inputs(6)[4:]  # not those of the calibration

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...psnr import EXACT_DB, psnr_db
+from ...psnr import EXACT_DB, decibels
 
 
 def compare(got: torch.Tensor, want: torch.Tensor) -> dict[str, Any]:
@@ -25,12 +25,13 @@ def compare(got: torch.Tensor, want: torch.Tensor) -> dict[str, Any]:
         return {**dict.fromkeys(names), "non_finite": bad}
     error = got - want
     norms = float(got.norm() * want.norm())
+    square = error.square().mean()
     peak = float(want.max() - want.min())
     return {
-        "cosine": float(got @ want) / norms if norms > 0 else float(not error.any()),
+        "cosine": float(got @ want) / norms if norms > 0 else float(square == 0),
         "relative_l2": float(error.norm()) / max(float(want.norm()), 1e-30),
         "max_abs": float(error.abs().max()),
-        "psnr_db": float(psnr_db(got, want, peak)) if peak > 0 else EXACT_DB,
+        "psnr_db": float(decibels(square, peak)) if peak > 0 else EXACT_DB,
         "non_finite": 0,
     }
 

@@ -87,8 +87,7 @@ class Kept:
 
     def bytes_of(self, peer: Peer) -> int:
         """Of all that was converted for it, whole or not, and is deleted when it begins anew."""
-        files = (p for folder in self._made_for(peer) for p in folder.glob("**/*"))
-        return sum(p.lstat().st_size for p in files if not p.is_dir())
+        return int(1e6 * sum(megabytes(folder) for folder in self._made_for(peer)))
 
     def _made_for(self, peer: Peer) -> list[Path]:
         return sorted(self.folder.glob(f"{peer.name}-{'?' * 12}"))

@@ -14,11 +14,12 @@ def convert(task: Task) -> None:
     import openvino
     import torch
 
+    inputs = task.tensors()
     with torch.no_grad():
-        program = torch.export.export(task.stage(), task.tensors(), strict=False)
+        program = torch.export.export(task.stage(), inputs, strict=False)
     model = openvino.convert_model(program)
     # What torch.export gives has dynamic sizes, for which other kernels are chosen.
-    model.reshape({i: list(x.shape) for i, x in enumerate(task.tensors())})
+    model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
     openvino.save_model(model, task.own / MODEL, compress_to_fp16=False)
 
 

@@ -31,11 +31,11 @@ _COPIES = {"torch-eager": 0.0, "torch-compile": 0.0, "ours": 2.8}
 
 
 def check_room(
-    preset: Preset, peers: Sequence[Peer], converted: set[str], kept: Kept, one_by_one: bool
+    preset: Preset, peers: Sequence[Peer], converted: set[str], kept: Kept, delete_converted: bool
 ) -> None:
     """OSError, one line, if it cannot end well here; ``converted`` need no more disk.
 
-    ``one_by_one``: what was converted for a peer is deleted before the next.
+    ``delete_converted``: what was converted for a peer is deleted before the next.
     """
     ours, svd = _weight_bytes(preset.unet), _weight_bytes(preset.unet.uncompressed)
     all_of_them = (SHARED, OURS, *peers)
@@ -50,7 +50,7 @@ def check_room(
     new = [p for p in all_of_them if p.name not in converted]
     disk = {p.name: int(_COPIES.get(p.name, 1.1) * size(p)) - kept.bytes_of(p) for p in new}
     always = sum(disk.pop(p.name, 0) for p in (SHARED, OURS))
-    of_peers = max(disk.values(), default=0) if one_by_one else sum(disk.values())
+    of_peers = max(disk.values(), default=0) if delete_converted else sum(disk.values())
     require_disk(
         f"what is converted for the peers of {preset.name}", always + of_peers, kept.folder / "rows"
     )
