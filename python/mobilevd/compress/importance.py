@@ -9,8 +9,6 @@ exactly n blocks with exactly these probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -75,30 +73,28 @@ def mixers(unet: UNet) -> dict[str, AlphaBlender]:
     return found
 
 
-def _check(n: int, blocks: Sequence[str]) -> None:
-    if not 0 <= n <= len(blocks):
-        raise ValueError(f"n temporal blocks to keep must be in 0..{len(blocks)}, not {n}")
+class TemporalGates(nn.Module):
+    """Gates on a UNet's temporal blocks, of which ``n`` stay.
 
-
-class TemporalBlockPruner(nn.Module):
-    """Learned importances of a UNet's temporal blocks and the gates they drive.
-
-    Train ``pruner.parameters()`` (the importances, with a learning rate of their own) with the
-    UNet's; call ``sample()`` before each step and ``loss.backward()`` as ever. ``keep_top()`` ends
-    it. The gates act through hooks: the UNet's own modules and weights are untouched.
+    They act through hooks: the UNet's own modules and weights are untouched. ``fix_top()`` is the
+    last phase of training, ``keep_top()`` the end.
     """
 
     def __init__(self, unet: UNet, n: int) -> None:
         super().__init__()
         self.blocks = temporal_blocks(unet.config)
-        _check(n, self.blocks)
+        if not 0 <= n <= len(self.blocks):
+            raise ValueError(f"n temporal blocks to keep must be in 0..{len(self.blocks)}, not {n}")
         self.n = n
-        self.importance = nn.Parameter(torch.zeros(len(self.blocks)))
-        self.gates: torch.Tensor | None = None
+        self.gates: torch.Tensor | None = None  # None: all open
         self._unet = (unet,)  # in a tuple: no sub-module, its weights are not ours
         self._hooks: list[RemovableHandle] = []
         for i, mixer in enumerate(mixers(unet).values()):
             self._hooks.append(mixer.register_forward_pre_hook(self._gate(i)))
+
+    def scores(self) -> torch.Tensor:
+        """[N], the greater the more a block matters."""
+        raise NotImplementedError
 
     def _gate(self, i: int):  # type: ignore[no-untyped-def]
         def hook(
@@ -112,6 +108,40 @@ class TemporalBlockPruner(nn.Module):
 
         return hook
 
+    def top(self) -> list[str]:
+        """The n blocks of the greatest scores, in order of execution."""
+        order = torch.argsort(self.scores().detach(), descending=True, stable=True)
+        return [self.blocks[i] for i in sorted(order[: self.n].tolist())]
+
+    def fix_top(self) -> None:
+        """Opens the gates of ``top()`` for good."""
+        top = set(self.top())
+        self.gates = torch.tensor([float(b in top) for b in self.blocks], dtype=torch.float64)
+
+    def keep_top(self) -> UNet:
+        """Deletes all but the top n temporal blocks; the gates are gone from the UNet given."""
+        keep = self.top()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self.gates = None
+        return prune_temporal_blocks(self._unet[0], keep)
+
+
+class TemporalBlockPruner(TemporalGates):
+    """Learned importances, which the gates are sampled by.
+
+    Train ``pruner.parameters()`` (the importances, with a learning rate of their own) with the
+    UNet's; call ``sample()`` before each step and ``loss.backward()`` as ever.
+    """
+
+    def __init__(self, unet: UNet, n: int) -> None:
+        super().__init__(unet, n)
+        self.importance = nn.Parameter(torch.zeros(len(self.blocks)))
+
+    def scores(self) -> torch.Tensor:
+        return self.importance
+
     def probabilities(self) -> torch.Tensor:
         """Inclusion probabilities [N], which sum to n."""
         return inclusion_probabilities(self.importance, self.n)
@@ -123,61 +153,33 @@ class TemporalBlockPruner(nn.Module):
         self.gates = z + (p - p.detach())
         return self.gates
 
-    def top(self, n: int | None = None) -> list[str]:
-        """The n blocks of greatest importance (default: the pruner's n), in order of execution."""
-        n = self.n if n is None else n
-        _check(n, self.blocks)
-        order = torch.argsort(self.importance.detach(), descending=True, stable=True)
-        return [self.blocks[i] for i in sorted(order[:n].tolist())]
 
-    def fix_top(self) -> None:
-        """Opens the gates of ``top()`` for good: the last phase of training."""
-        top = set(self.top())
-        self.gates = torch.tensor([float(b in top) for b in self.blocks], dtype=torch.float64)
-
-    def detach_gates(self) -> None:
-        """Leaves the UNet as it was."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
-        self.gates = None
-
-    def keep_top(self, n: int | None = None) -> UNet:
-        """Deletes all but the top n temporal blocks; the gates are gone from the UNet given."""
-        keep = self.top(n)
-        self.detach_gates()
-        return prune_temporal_blocks(self._unet[0], keep)
-
-
-class L1Pruner:
+class L1Pruner(TemporalGates):
     """Table 6's rival: a penalty on the blend weights, then a choice by their size.
 
-    It does not control how many blocks survive: n, or ``above(threshold)``, is chosen afterwards.
+    The choice is a buffer: what trains on after it, closed blocks' momentum included, leaves it.
     """
 
-    def __init__(self, unet: UNet, strength: float = 1e-2) -> None:
-        self.unet = unet
-        self.strength = strength
+    chosen: torch.Tensor
 
-    def weights(self) -> Mapping[str, torch.Tensor]:
-        """Temporal block -> 1 - alpha, the share of the temporal path."""
-        return {
-            path: 1.0 - torch.sigmoid(mixer.mix_factor).squeeze()
-            for path, mixer in mixers(self.unet).items()
-        }
+    def __init__(self, unet: UNet, n: int, strength: float = 1e-2) -> None:
+        super().__init__(unet, n)
+        self.strength = strength
+        self.register_buffer("chosen", torch.zeros(len(self.blocks)))  # until then: all 0
+
+    def weights(self) -> torch.Tensor:
+        """1 - alpha of each block, the share of the temporal path; [N]."""
+        found = [m.mix_factor.reshape(()) for m in mixers(self._unet[0]).values()]
+        return 1.0 - torch.sigmoid(torch.stack(found))
+
+    def scores(self) -> torch.Tensor:
+        return self.chosen if self.chosen.any() else self.weights()
 
     def penalty(self) -> torch.Tensor:
-        """strength * sum |1 - alpha|, to be added to the loss."""
-        return self.strength * torch.stack([w.abs() for w in self.weights().values()]).sum()
+        """strength * sum |1 - alpha|, to be added to the loss until ``fix_top()``."""
+        return self.strength * self.weights().abs().sum()
 
-    def above(self, threshold: float) -> list[str]:
-        return [
-            path for path, weight in self.weights().items() if float(weight.detach()) > threshold
-        ]
-
-    def keep_top(self, n: int) -> UNet:
-        """Deletes all but the n temporal blocks of the largest 1 - alpha."""
-        weights = self.weights()
-        _check(n, list(weights))
-        ranked = sorted(weights, key=lambda path: -float(weights[path].detach()))
-        return prune_temporal_blocks(self.unet, ranked[:n])
+    def fix_top(self) -> None:
+        super().fix_top()
+        assert self.gates is not None
+        self.chosen.copy_(self.gates)

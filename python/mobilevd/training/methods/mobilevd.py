@@ -15,6 +15,7 @@ as the student does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -66,15 +67,17 @@ class MobileVd(Sfv):
             )
 
     def before_step(self, step: int, generator: torch.Generator) -> None:
-        if isinstance(self.pruner, TemporalBlockPruner):
-            if step < self.choose_until:
-                self.pruner.sample(generator)
-            else:
-                self.pruner.fix_top()
+        if self.pruner is not None and step >= self.choose_until:
+            self.pruner.fix_top()
+        elif isinstance(self.pruner, TemporalBlockPruner):
+            self.pruner.sample(generator)
+
+    def buffers(self) -> Mapping[str, nn.Module]:
+        return {"pruner": self.pruner} if isinstance(self.pruner, L1Pruner) else {}
 
     def generator_loss(self, c: Conditioning, noise: ClipNoise) -> Loss:
         loss = super().generator_loss(c, noise)
-        if isinstance(self.pruner, L1Pruner):
+        if isinstance(self.pruner, L1Pruner) and self.pruner.gates is None:
             penalty = self.pruner.penalty()
             loss = Loss(loss.total + penalty, {**loss.parts, "l1": penalty})
         return loss
@@ -114,7 +117,7 @@ def begin(
         if options.pruning == "learned":
             pruner = TemporalBlockPruner(model.unet, n)
         elif options.pruning == "l1":
-            pruner = L1Pruner(model.unet)
+            pruner = L1Pruner(model.unet, n)
         else:
             order = torch.randperm(
                 len(blocks), generator=torch.Generator().manual_seed(settings.seed)
@@ -141,8 +144,7 @@ def multiscaled(unet: UNet, options: Options) -> UNet:
 def finish(model: Model, method: Method) -> None:
     """What is left to do to the UNet: delete the blocks not chosen, merge the funnels."""
     if isinstance(method, MobileVd) and method.pruner is not None:
-        n = method.options.kept(temporal_blocks(model.unet.config))
-        model.unet = method.pruner.keep_top(n)
+        model.unet = method.pruner.keep_top()
     if model.unet.config.unmerged_funnels:
         model.unet = merge_funnels(model.unet)
     _record(model)
