@@ -31,9 +31,16 @@ def spatial_attention(
 def temporal_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_heads: int, scale: float
 ) -> torch.Tensor:
-    """softmax over F at every position: q and k [B, F, S, C], v [B, F, S, D] -> [B, F, S, D]."""
-    q, k, v = (x.unflatten(-1, (num_heads, -1)).permute(0, 2, 3, 1, 4) for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # [B, S, heads, F, d]
+    """softmax over F at every position: q and k [B, F, S, C], v [B, F, S, D] -> [B, F, S, D].
+
+    Positions and heads are one dimension of a view, [B, S * heads, F, d]: of four dimensions torch
+    has a fused form, of five it has none, and Inductor (2.13, CPU) makes another function of them.
+    """
+    positions = q.shape[2]
+    q, k, v = (
+        x.unflatten(-1, (num_heads, -1)).permute(0, 2, 3, 1, 4).flatten(1, 2) for x in (q, k, v)
+    )
+    out = F.scaled_dot_product_attention(q, k, v, scale=scale).unflatten(1, (positions, num_heads))
     return out.permute(0, 3, 1, 2, 4).flatten(-2)
 
 

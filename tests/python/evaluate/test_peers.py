@@ -393,22 +393,6 @@ def test_every_peer_gives_the_same_answer(tmp_path):
     assert sizes["unet.onnx"] < 0.5 * sizes["unet.safetensors"]
 
 
-@torch.no_grad()
-def test_folded_positions_are_the_same_function():
-    from mobilevd.evaluate.peers.torch_eager import fold_positions
-    from mobilevd.models.attention import SelfAttention, spatial_attention, temporal_attention
-
-    x = torch.randn(2, 3, 5, 24, dtype=torch.float64)
-    temporal = SelfAttention(24, 3, temporal_attention, UNET_CONFIG, "").double()
-    wanted = temporal(x)
-    fold_positions(torch.nn.ModuleList([temporal]))
-    assert temporal.core is not temporal_attention
-    torch.testing.assert_close(temporal(x), wanted, rtol=1e-12, atol=1e-12)
-    spatial = SelfAttention(24, 3, spatial_attention, UNET_CONFIG, "")
-    fold_positions(spatial)
-    assert spatial.core is spatial_attention
-
-
 def test_the_runner_is_measured_with_its_packed_weights_read(mini_bundle, tmp_path):
     ours = Reference(mini_bundle, tmp_path / "packed", 1, 3)
     found = ours.measure()

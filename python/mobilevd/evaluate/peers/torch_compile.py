@@ -1,7 +1,6 @@
 """MobileVD's UNet by ``torch.compile``: Inductor with its defaults.
 
 The conversion fills Inductor's cache; the measured process compiles from it in its first call.
-Of temporal attention in five dimensions Inductor (torch 2.13, CPU) makes another function.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 import torch
 
 from .task import Running, Task
-from .torch_eager import fold_positions, running
+from .torch_eager import running
 
 
 def convert(task: Task) -> None:
@@ -20,6 +19,4 @@ def convert(task: Task) -> None:
 
 def load(task: Task) -> Running:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(task.own / "inductor")
-    module = task.stage()
-    fold_positions(module)
-    return running(torch.compile(module), task)
+    return running(torch.compile(task.stage()), task)

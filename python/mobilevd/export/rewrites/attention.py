@@ -141,8 +141,8 @@ def written_out_temporal_attention(
 def write_out_temporal_attention(network: nn.Module) -> None:
     """bmm, softmax, bmm for every position and head, three dimensions throughout.
 
-    Needed by Vulkan, which has no kernel of ours: SDPA over five dimensions would leave its guard
-    (``logical_not``, which aborts at load) and matmuls that no delegate takes.
+    Needed by Vulkan, which has no kernel of ours: SDPA would leave its guard (``logical_not``,
+    which aborts at load) and matmuls that no delegate takes.
     """
     for module in network.modules():
         if isinstance(module, SelfAttention) and module.core is temporal_attention:

@@ -59,7 +59,7 @@ class HtpTemporalAttention(nn.Module):
 
 
 def write_out_temporal_attention_for_htp(network: nn.Module) -> None:
-    """HTP has neither our kernel nor five dimensions, which SDPA over positions and heads has.
+    """HTP has neither our kernel nor five dimensions, which splitting the heads off would take.
 
     A UNet says how many frames each of its attentions sees; for a block by itself the caller does.
     """
