@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,27 +38,47 @@ def whole_folder(
     """The same for a folder. One that is there is replaced only if ``may_replace`` says so.
 
     Folders cannot be swapped in one step: a kill between two renames leaves the older one under
-    another name, which :func:`recover_folder` puts back.
+    another name, which :func:`recover_folder` puts back. A second writer waits for the first.
     """
     target = Path(path)
     check_folder(target, may_replace)
-    # One writer at a time, so one name: what a killed run left is cleared by the next.
     temporary = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if target.exists():
-            shutil.rmtree(_older(target), ignore_errors=True)
-            target.rename(_older(target))
+    with claimed_folder(temporary):
         try:
-            temporary.rename(target)
-        except OSError:
-            recover_folder(target)
+            for left in temporary.iterdir():  # by a run that was killed
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            yield temporary
+            if target.exists():
+                shutil.rmtree(_older(target), ignore_errors=True)
+                target.rename(_older(target))
+            try:
+                temporary.rename(target)
+            except OSError:
+                recover_folder(target)
+                raise
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
         shutil.rmtree(_older(target), ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def claimed_folder(path: Path) -> Iterator[None]:
+    """Makes a folder and keeps it to this process, after waiting for another that has it.
+
+    By the kernel's lock of the folder itself: a killed process has none, whatever it left there.
+    """
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            # Whoever had it may have renamed it meanwhile.
+            if path.is_dir() and os.path.samestat(path.stat(), os.fstat(folder)):
+                yield
+                return
+        finally:
+            os.close(folder)
 
 
 def check_folder(path: str | os.PathLike[str], may_replace: Callable[[Path], bool]) -> None:

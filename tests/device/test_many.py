@@ -2,13 +2,17 @@
 
 import itertools
 import json
+from threading import Event
 
 import pytest
 from adbd_emulator import Phone
 from junitparser import JUnitXml
 from mobilevd.device.bars import Verdict
+from mobilevd.device.bench import Plan
+from mobilevd.device.connection import Device
 from mobilevd.device.junit import write_junit
-from mobilevd.device.many import Outcome
+from mobilevd.device.many import Outcome, on_each
+from mobilevd.device.runner import RunnerError
 from mobilevd.errors import ExitCode
 from stand_in import CLIP_MS
 
@@ -95,6 +99,39 @@ def test_a_device_that_is_not_there(mobilevd, phones, package, picture, tmp_path
     assert ended.code == ExitCode.DEVICE
     assert "mobilevd: nowhere is not attached" in ended.err
     assert len(list(tmp_path.glob("clip-127.0.0.1_*.gif"))) == 1
+
+
+def test_ctrl_c_ends_the_waits_of_the_others(monkeypatch):
+    monkeypatch.setattr(Device, "require_ready", lambda self: None)
+    plan, ended, waiting = Plan(), [], Event()
+
+    def work(device):
+        if device.serial == "first":
+            waiting.wait(60)
+            raise KeyboardInterrupt
+        waiting.set()
+        try:
+            plan.pause(600)
+        except InterruptedError as error:
+            ended.append(str(error))
+
+    with pytest.raises(KeyboardInterrupt):
+        on_each([Device("first"), Device("second")], work, plan.stopping)
+    assert ended == ["stopped"]
+    with pytest.raises(InterruptedError):
+        plan.pause(0)
+
+
+def test_junit_names_what_the_runner_refused(tmp_path):
+    refused = RunnerError("phone: --max-memory-mb 1 is too little", 2)
+    write_junit(
+        tmp_path / "junit.xml",
+        "run",
+        [Outcome("phone", 1.0, error=str(refused), code=refused.exit_code)],
+        [[]],
+    )
+    ((case,),) = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert case.result[0].type == "usage"
 
 
 def test_junit_holds_whatever_a_device_says(tmp_path):

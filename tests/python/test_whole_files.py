@@ -1,6 +1,7 @@
 """Nothing half-written, nothing lost."""
 
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from mobilevd.whole_files import recover_folder, whole_file, whole_folder, write_text
@@ -87,3 +88,25 @@ def test_other_peoples_folders_and_files_are_refused(tmp_path):
         ):
             pass
     assert (tmp_path / "letter").read_text() == "dear"
+
+
+def test_a_second_writer_waits_for_the_first(tmp_path):
+    """What one writes the other neither clears nor mixes with its own."""
+    inside, done = Event(), []
+
+    def second():
+        with whole_folder(tmp_path / "f", lambda folder: True) as folder:
+            done.append(sorted(p.name for p in (tmp_path / "f").iterdir()))
+            (folder / "b").write_text("second")
+
+    with whole_folder(tmp_path / "f", lambda folder: True) as folder:
+        (folder / "a").write_text("first")
+        other = Thread(target=second)
+        other.start()
+        inside.wait(0.2)
+        assert not done
+        assert (folder / "a").is_file()
+    other.join(10)
+    assert done == [["a"]]
+    assert names(tmp_path / "f") == ["b"]
+    assert names(tmp_path) == ["f"]

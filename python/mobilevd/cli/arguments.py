@@ -48,6 +48,20 @@ MaxMemory = Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
+def given(context: typer.Context) -> set[str]:
+    """Names of the parameters that are on the command line, not left at their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def require_cuda() -> None:
+    """UsageError where there is none, for ``--device cuda``."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA GPU here")
+
+
 def at_least(flag: str, value: int | None, least: int) -> None:
     """UsageError for a smaller value; None is none given."""
     if value is not None and value < least:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from .arguments import preset_of
+from .arguments import preset_of, require_cuda
 from .output import progress_bar, table
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def bench_peers(
     if device == "cuda":
         if bundle is not None:
             raise UsageError("--bundle is for the CPU, --device cuda for torch's rows only")
-        _require_cuda()
+        require_cuda()
     from ..evaluate.peers.compare import Plan, compare
     from ..evaluate.peers.table import (
         COLUMNS,
@@ -94,13 +94,6 @@ def _peers(only: Sequence[str], device: str) -> list[Peer]:
         if name not in known:
             raise UsageError(f"no peer {name} on {device}; there are: {', '.join(known)}")
     return [PEERS[name] for name in known if not only or name in only]
-
-
-def _require_cuda() -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no CUDA GPU here")
 
 
 def _check_bundle(bundle: Path, preset: Preset) -> None:

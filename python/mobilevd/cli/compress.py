@@ -75,8 +75,8 @@ def compress(
     """Make a model smaller: the steps of --preset, or those given one by one.
 
     Cross-attention is always collapsed, which loses nothing. Steps given replace the preset's.
-    Multiscaling, pruning and funnels need finetuning afterwards; so far the training command has
-    SVD's objective only.
+    Multiscaling, pruning and funnels need finetuning afterwards: mobilevd train --method mobilevd,
+    whose stages make these changes themselves.
     """
     if weights is None and any(v is not None for v in (preset, tiny_vae, variant)):
         raise UsageError("--preset, --tiny-vae and --variant go with --weights")

@@ -154,7 +154,7 @@ def bench(
         return Measured(result, verdicts)
 
     with board([phone.serial for phone in devices]) as lines:
-        outcomes = on_each(devices, work)
+        outcomes = on_each(devices, work, plan.stopping)
     for outcome in outcomes:
         if outcome.value is not None:
             _print_device(outcome.serial, outcome.value)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, model_of
+from .arguments import Json, ModelSource, given, model_of, require_cuda
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -19,6 +19,7 @@ from .output import progress_bar, table, write_json
     "mobilevd evaluate --model mini --distance --clips 64 --steps 8 --sheet clips.png"
 )
 def evaluate(
+    context: typer.Context,
     model: ModelSource = "mini",
     distance: Annotated[
         bool, typer.Option("--distance", help="Make clips and compare them with real ones.")
@@ -41,7 +42,7 @@ def evaluate(
     fps: Annotated[
         float | None, typer.Option(help="Of videos: 7 (default) or 25 in the papers.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where clips are made: cpu, cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where clips are made: cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of pictures, real clips and noise.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips made at once.")] = 8,
     work: Annotated[
@@ -54,8 +55,9 @@ def evaluate(
     --distance, how far the model's clips are from real ones: Fréchet digits distance, motion, the
     first frame's PSNR. Those take steps x clips evaluations: hours on a CPU for many of both."""
     if not distance:
-        if any((steps, features, sheet, data)):
-            raise UsageError("--steps, --features, --data and --sheet go with --distance")
+        too_many = sorted(given(context) - {"model", "clips", "json"})
+        if too_many:
+            raise UsageError(f"--{too_many[0].replace('_', '-')} goes with --distance")
         from ..training.held_out import evaluate_model
 
         rows = evaluate_model(model_of(model), clips or 64)
@@ -66,7 +68,15 @@ def evaluate(
         raise UsageError("--distance needs at least 2 clips")
     if features is None and data not in (None, "digits"):
         raise UsageError("--data goes with --features: the digits' distance is of moving digits")
+    if device == "cuda":
+        require_cuda()
     loaded = model_of(model)
+    height, width = loaded.preset.size
+    if data in (None, "digits") and height != width:
+        raise UsageError(
+            f"{model} makes clips of {width}x{height}, and moving digits are square: give "
+            "--features and --data ucf101:PATH, folder:PATH or shards:PATH"
+        )
     from ..evaluate.i3d import CLIPS as FVD_CLIPS
     from ..evaluate.i3d import I3dFeatures
     from ..evaluate.measure import CLIPS, measure
@@ -74,8 +84,7 @@ def evaluate(
 
     extract = None if features is None else I3dFeatures(features, device)
     source = open_source(data or "digits", "test", fps)
-    for network in loaded.networks().values():
-        network.to(device)
+    loaded.to(device)
     with progress_bar("evaluate") as report:
         row = measure(
             loaded,

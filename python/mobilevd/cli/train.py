@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, PresetName, preset_of
+from .arguments import Json, PresetName, given, preset_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -18,16 +18,27 @@ if TYPE_CHECKING:
     from ..training.recipe_file import RecipeFile
 
 
+# What goes with --config; all else is in the file.
+BESIDE_CONFIG = {
+    "config", "output", "start", "teacher", "vae", "max_minutes", "dry_run", "gpu", "json"
+}  # fmt: skip
+
+
 @app.command(
     epilog="Example: mobilevd train --preset mini --method autoencoder -o runs/vae && "
     "mobilevd train --preset mini --vae runs/vae/vae.safetensors -o runs/svd"
 )
 def train(
+    context: typer.Context,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Run folder; resumed if there.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file as those in configs/; flags give way to it.")
+        Path | None,
+        typer.Option(
+            help="A TOML file as those in configs/: the whole run, in which only --start and "
+            "--teacher replace something."
+        ),
     ] = None,
     preset: PresetName = "mini",
     method: Annotated[
@@ -90,9 +101,12 @@ def train(
     from ..training.recipe_file import read_recipe
 
     if config is not None:
+        too_many = sorted(given(context) - BESIDE_CONFIG)
+        if too_many:
+            raise UsageError(f"--{too_many[0].replace('_', '-')} is what {config} says: change it")
         recipe = read_recipe(config)
     else:
-        given: dict[str, Any] = {
+        flags: dict[str, Any] = {
             "steps": steps,
             "batch_size": batch_size,
             "micro_batch": micro_batch,
@@ -104,7 +118,7 @@ def train(
             "sample_every": sample_every,
             "gradient_checkpointing": gradient_checkpointing or None,
         }
-        changes = {k: v for k, v in given.items() if v is not None}
+        changes = {k: v for k, v in flags.items() if v is not None}
         section = {"source": data, "fps": fps, "cached_clips": cache_clips}
         recipe = _recipe_of_flags(method, stage, chosen, changes, section)
     recipe = dataclasses.replace(
@@ -134,6 +148,7 @@ def _recipe_of_flags(
     from ..training.recipe_file import (
         CONSTANTS,
         MINI_CONSTANTS,
+        RATE,
         BatchSection,
         DataSection,
         RecipeFile,
@@ -152,8 +167,8 @@ def _recipe_of_flags(
         small = preset.name in ("mini", "mini-hd")
         constants = MINI_CONSTANTS[method] if small else CONSTANTS[method]()
     if constants and "learning_rate" in changes:  # the game's players have rates of their own
-        rate = "learning_rate" if hasattr(constants, "learning_rate") else "generator_rate"
-        constants = dataclasses.replace(constants, **{rate: changes["learning_rate"]})
+        rate = {RATE[type(constants)]: changes["learning_rate"]}
+        constants = dataclasses.replace(constants, **rate)
     per_gpu = settings.micro_batch or settings.batch_size
     return RecipeFile(
         Path(method),
@@ -186,6 +201,9 @@ def _run(recipe: RecipeFile, output: Path, vae: Path | None, minutes: float | No
         raise UsageError("method svd needs --vae FILE, made by --method autoencoder, or --start")
     if method not in ("autoencoder", "svd") and recipe.start is None:
         raise UsageError(f"method {method} needs --start, the model folder to go on from")
+    for flag, folder in (("start", recipe.start), ("teacher", recipe.teacher)):
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"--{flag} {folder}: no such folder")
     with progress_bar("data") as report:
         source = open_source(
             recipe.data.source,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from .connection import Device
@@ -27,13 +28,21 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to measure: counts, cores (``performance``, ``all`` or a list) and the cool-down gate."""
+    """How to measure: counts, cores (``performance``, ``all`` or a list) and the cool-down gate.
+
+    Once ``stopping`` is set no repeat begins and no wait goes on: InterruptedError.
+    """
 
     repeats: int = 5
     warmup: int = 1
     cores: str = "performance"
     gate: CoolDown = field(default_factory=CoolDown)
     timeout: float = TIMEOUT
+    stopping: Event = field(default_factory=Event)
+
+    def pause(self, seconds: float) -> None:
+        if self.stopping.wait(seconds):
+            raise InterruptedError("stopped")
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,8 @@ def bench(
     begin = time.monotonic()
     with run_folder(installed) as folder:
         for number in range(plan.repeats):
-            waited = wait_until_cool(installed.device, plan.gate, say)
+            plan.pause(0)
+            waited = wait_until_cool(installed.device, plan.gate, say, plan.pause)
             say(f"repeat {number + 1} of {plan.repeats}")
             started = time.monotonic() - begin
             result = start_runner(installed, folder, measured, plan.timeout, setting.cores)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Generic, TypeVar
 
 from ..errors import ExitCode
@@ -51,12 +52,17 @@ def choose(
     return [Device(attached[0]["serial"])]
 
 
-def on_each(chosen: Sequence[Device], work: Callable[[Device], Value]) -> list[Outcome[Value]]:
+def on_each(
+    chosen: Sequence[Device],
+    work: Callable[[Device], Value],
+    stopping: Event | None = None,
+) -> list[Outcome[Value]]:
     """Runs ``work`` on every device, in threads, after seeing that the device is ready; one in
     trouble does not spoil the others.
 
     In the order given. Device trouble, bad data and failed bars become outcomes; anything else is a
-    fault of ours and is raised.
+    fault of ours and is raised. Ctrl-C sets ``stopping``, for long work to end early by itself:
+    threads are waited for.
     """
 
     def one(device: Device) -> Outcome[Value]:
@@ -70,7 +76,12 @@ def on_each(chosen: Sequence[Device], work: Callable[[Device], Value]) -> list[O
             return Outcome(device.serial, time.monotonic() - start, error=str(error), code=code)
 
     with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
-        return list(pool.map(one, chosen))
+        try:
+            return list(pool.map(one, chosen))
+        except KeyboardInterrupt:
+            if stopping is not None:
+                stopping.set()
+            raise
 
 
 def exit_code(outcomes: Sequence[Outcome[Value]]) -> ExitCode:

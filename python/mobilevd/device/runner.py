@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import ExitCode
 from .adb import Finished
 from .connection import Device
 from .cores import mask
@@ -49,7 +50,7 @@ class RunnerError(RuntimeError):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = ExitCode(exit_code)
 
 
 @dataclass(frozen=True)

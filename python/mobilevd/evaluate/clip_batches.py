@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..compress.cross_attention import collapse_cross_attention
 from ..models.store import Model, weights_digest
-from ..models.svd_vae import SvdDecoder
+from ..models.vae import decode_clips
 from ..training.clip_noise import ClipNoise
 from ..training.data import Batch, Size
 from ..training.precision import autocast_where_native
@@ -53,10 +53,8 @@ class Sampler:
                 renoise=lambda step: noise.normal(*shape),
                 ids=F.pad(ids, (0, 1), value=sampling.noise_aug),
             )
-            flat = (latents.flatten(0, 1) / preset.vae.latent_scale).float()
-            decoder = model.vae.decoder
-            frames = decoder(flat, shape[0]) if isinstance(decoder, SvdDecoder) else decoder(flat)
-        return frames.unflatten(0, latents.shape[:2]).float()
+            clips = decode_clips(model.vae, (latents / preset.vae.latent_scale).float())
+        return clips.float()
 
 
 def sampler_of(model: Model, steps: int | None = None) -> Sampler:

@@ -88,11 +88,13 @@ def generated_set(
     *,
     seed: int = 0,
     source: ClipSource | None = None,
+    motion_bucket: float | None = None,
     batch_size: int = 8,
     progress: Progress = lambda done, total, what: None,
 ) -> ClipSet:
     """``count`` clips of a model; clip i starts from the first frame of real clip i of stream
-    ``seed``, with its fps and motion bucket, drawn at the preset's own size.
+    ``seed``, with its fps and, unless all have ``motion_bucket``, its motion bucket, drawn at the
+    preset's own size.
 
     ``source`` defaults to the moving digits of the "test" split.
     """
@@ -102,10 +104,14 @@ def generated_set(
 
     def make(indices: Sequence[int]) -> ClipSet:
         batch = data.batch(indices)
+        if motion_bucket is not None:
+            batch.motion_bucket = torch.full_like(batch.motion_bucket, motion_bucket)
         clips = sampler.clips(batch, ClipNoise(seed, indices, device=sampler.device))
         return _measured(clips, batch.first, indices, extract)
 
     about = {"model": sampler.digest, **_about(data, seed, extract)}
+    if motion_bucket is not None:
+        about["motion_bucket"] = motion_bucket
     return _grown(folder, about, count, batch_size, make, progress, f"clips of {preset.name}")
 
 

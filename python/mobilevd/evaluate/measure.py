@@ -45,8 +45,9 @@ def measure(
     The pictures are first frames of stream 2 ``seed``; the real set is stream 2 ``seed`` + 1, so
     that a perfect model gets the floor: the distance of the real clips that the pictures are from.
     ``extract`` decides which distance it is (default: the Fréchet digits distance); ``source``
-    gives the real clips (default: held-out moving digits). ``sheet``: a PNG of some of the clips
-    below the real ones.
+    gives the real clips (default: held-out moving digits). A real clip's motion bucket tells of its
+    future, so for FVD all clips have the model's own (SVD's 127). ``sheet``: a PNG of some of the
+    clips below the real ones.
     """
     sampler = sampler_of(model, steps)
     preset = sampler.model.preset
@@ -58,7 +59,8 @@ def measure(
             f"{frames}"
         )
     # For FVD both go the same way, from the model's own size to I3D's.
-    size = preset.size if extract.key == "fvd" else COMMON_SIZE
+    fvd = extract.key == "fvd"
+    size = preset.size if fvd else COMMON_SIZE
     real_clips = partial(
         real_set,
         extract,
@@ -78,6 +80,7 @@ def measure(
         clips,
         seed=2 * seed,
         source=source,
+        motion_bucket=preset.sampling.motion_bucket if fvd else None,
         batch_size=batch_size,
         progress=progress,
     )

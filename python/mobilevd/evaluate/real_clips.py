@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ..training.data import Batch, Clip, ClipData, ClipSource, Size, stacked
+from ..training.data.shards import LatentShards
 from ..training.data.sources import clips_of
 from ..training.data.ucf101 import Ucf101
 
@@ -42,7 +43,12 @@ class Ucf101InOrder:
 
 
 def clips_by_number(source: ClipSource, frames: int, size: Size, seed: int) -> ClipData:
-    """The source's clips: UCF-101's by its protocol, others as drawn from stream ``seed``."""
+    """The source's clips: UCF-101's by its protocol, others as drawn from stream ``seed``.
+
+    ValueError: packed latents.
+    """
+    if isinstance(source, LatentShards):
+        raise ValueError(f"{source.folder} holds latents, and distances are taken between videos")
     if isinstance(source, Ucf101):
         return Ucf101InOrder(source, frames, size, seed)
     return clips_of(source, frames, size, seed)

@@ -1,7 +1,8 @@
 """The sampler in plain PyTorch: what "SVD, 50 evaluations" means, equal to diffusers' pipeline.
 
 It lives in ``evaluate`` because it is the baseline that models are held against: the product
-samples in C++ (``cpp/runtime/sampler.cc``, the same formulas), and training never samples.
+samples in C++ (``cpp/runtime/sampler.cc``, the same formulas), training for its sheets and LADD's
+clips in the networks' own type (``training/sample_latents.py``).
 
 EDM with v-prediction and sigma_data 1, Karras' noise levels, Euler steps or multistep consistency,
 guidance that grows linearly over the frames (facts: mobilevd-paper 3.1 and 5). Sigmas and clips

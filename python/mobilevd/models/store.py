@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -46,6 +47,16 @@ class Model:
         return {name: getattr(self, name) for name in NETWORKS}
 
     @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    def to(self, device: torch.device | str) -> Model:
+        """Itself, moved."""
+        for network in self.networks().values():
+            network.to(device)
+        return self
+
+    @property
     def origin(self) -> None:
         """Trained, or changed since it was made (``models.parts``)."""
         return None
@@ -58,7 +69,8 @@ class Model:
 def save_tensors(
     path: Path, state: Mapping[str, torch.Tensor], dtype: torch.dtype | None = None
 ) -> None:
-    """Safetensors, atomically; floating tensors stored as ``dtype`` where given."""
+    """Safetensors, atomically; floating tensors stored as ``dtype`` where given. OSError: a full
+    disk, of which the library has an error of its own."""
 
     def stored(v: torch.Tensor) -> torch.Tensor:
         v = v.detach()
@@ -66,7 +78,10 @@ def save_tensors(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
-        save_file({k: stored(v) for k, v in state.items()}, temporary)
+        try:
+            save_file({k: stored(v) for k, v in state.items()}, temporary)
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written: {error}") from None
         temporary.chmod(0o644)  # safetensors makes private files
 
 
@@ -134,7 +149,13 @@ def model_folder(source: str | Path) -> Path:
 
 
 def read_preset(folder: Path) -> Preset:
-    return Preset.from_dict(json.loads((folder / "model.json").read_text()))
+    """ValueError (one line): a model.json that is not whole or not of this version."""
+    path = folder / "model.json"
+    try:
+        return Preset.from_dict(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} describes no model of this version ({what})") from None
 
 
 def empty_model(preset: Preset) -> Model:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from .svd_vae import SvdDecoder, SvdVae, SvdVaeConfig
 from .tiny_vae import TinyVae, TinyVaeConfig
 
@@ -22,6 +24,13 @@ def create_vae(config: VaeConfig) -> Vae:
     if widths:
         vae.decoder = SvdDecoder(SvdVaeConfig(config.latent_channels, widths))
     return vae
+
+
+def decode_clips(vae: Vae, latents: torch.Tensor) -> torch.Tensor:
+    """Unscaled latents [B, F, L, h, w] -> clips [B, F, 3, H, W] in about [-1, 1]."""
+    flat, frames, decoder = latents.flatten(0, 1), latents.shape[1], vae.decoder
+    made = decoder(flat, frames) if isinstance(decoder, SvdDecoder) else decoder(flat)
+    return made.unflatten(0, latents.shape[:2])
 
 
 def vae_config_from_dict(values: dict[str, Any]) -> VaeConfig:

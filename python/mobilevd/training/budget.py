@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ..compress.flops import cost
+from ..errors import UsageError
 from ..models.config import UNetConfig
 from ..models.plan import (
     fitted_temporal_blocks,
@@ -31,12 +32,12 @@ from ..models.plan import (
 from ..models.store import Model
 from ..presets import Preset
 from .loop import EXCHANGED
-from .method import Method
+from .method import Method, moved, networks_of
 from .methods.mobilevd_options import Options
 from .methods.sfv import Sfv
 from .methods.svd import Svd
 from .recipe_file import RecipeFile
-from .step_cost import PlayerCost, meta_batch, networks_of, on_meta, player_costs
+from .step_cost import PlayerCost, meta_batch, player_costs
 from .train import DISTILLATIONS
 
 GB = 1e9
@@ -93,11 +94,11 @@ def meta_method(recipe: RecipeFile) -> Method:
     with torch.device("meta"):
         model = Model.fresh(replace(preset, unet=config))
         if recipe.method == "svd" or recipe.stage == "low_resolution":
-            return on_meta(Svd(model))
+            return moved(Svd(model), "meta")
         teacher = Model.fresh(teacher_preset)
     if recipe.method == "mobilevd":
-        return on_meta(Sfv(model, teacher, constants, recipe.options.temporal_heads))
-    return on_meta(DISTILLATIONS[recipe.method](model, teacher, constants))
+        return moved(Sfv(model, teacher, constants, recipe.options.temporal_heads), "meta")
+    return moved(DISTILLATIONS[recipe.method](model, teacher, constants), "meta")
 
 
 def _family(preset: Preset) -> dict[str, Any]:
@@ -118,11 +119,11 @@ def budget(
 ) -> dict[str, Any]:
     """Figures under plain names with their units; ``price_per_hour`` is that of one GPU.
 
-    Full-size runs take up to two minutes to count and no memory. ValueError: unknown GPU, a share
-    outside (0, 1], nothing to train.
+    Full-size runs take up to two minutes to count and no memory. UsageError: unknown GPU;
+    ValueError: a share outside (0, 1], nothing to train.
     """
     if gpu not in GPUS:
-        raise ValueError(f"unknown gpu '{gpu}'; known: {', '.join(GPUS)}")
+        raise UsageError(f"unknown gpu '{gpu}'; known: {', '.join(GPUS)}")
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation must be in (0, 1], not {utilisation:g}")
     settings, card = recipe.settings, GPUS[gpu]
@@ -198,8 +199,9 @@ def _making_clips(recipe: RecipeFile) -> float:
     if recipe.method != "ladd":
         return 0.0
     preset = recipe.preset
+    sampling = replace(preset.sampling, steps=recipe.constants.teacher_steps)
     once = cost(preset.unet, preset.latent_size).flops
-    return float(once * preset.sampling.evaluations * recipe.data.cached_clips)
+    return float(once * sampling.evaluations * recipe.data.cached_clips)
 
 
 def budget_rows(figures: dict[str, Any]) -> list[list[str]]:

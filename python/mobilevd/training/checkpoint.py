@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -44,10 +45,28 @@ def load_checkpoint(
     averages: Mapping[str, dict[str, torch.Tensor]],
     optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> int:
-    """Fills what is given, in place; the number of steps done, 0 if there is no checkpoint."""
+    """Fills what is given, in place; the number of steps done, 0 if there is no checkpoint.
+
+    ValueError (one line): one that is damaged.
+    """
     recover_folder(folder)
     if not folder.is_dir():
         return 0
+    try:
+        return _filled(folder, networks, averages, optimizers)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        what = str(error).splitlines()[0]
+        raise ValueError(
+            f"{folder} is damaged or of another version ({what}): delete it to start anew"
+        ) from None
+
+
+def _filled(
+    folder: Path,
+    networks: Mapping[str, nn.Module],
+    averages: Mapping[str, dict[str, torch.Tensor]],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> int:
     state = json.loads((folder / "state.json").read_text())
     for name, network in networks.items():
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))

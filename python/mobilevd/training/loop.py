@@ -25,7 +25,7 @@ from .clip_noise import ClipNoise
 from .data import Batch, ClipData
 from .data.prefetch import prefetched
 from .gradient_checkpointing import checkpoint_blocks
-from .method import Method, Player
+from .method import Method, Player, moved
 from .plot import plot_losses
 from .precision import bf16_is_native
 from .processes import processes
@@ -68,6 +68,7 @@ class Run:
         mixed = "bf16" if settings.precision == "bf16" and native else "no"
         self.accelerator = accelerator or Accelerator(mixed_precision=mixed)
         self.sheet = sheet
+        moved(method, self.accelerator.device)
         self.players = {p.name: p for p in method.players}
         if settings.gradient_checkpointing:
             for player in method.players:
@@ -82,7 +83,7 @@ class Run:
         settings = self.settings
         decay = settings.weight_decay if player.weight_decay is None else player.weight_decay
         rate = player.learning_rate or settings.learning_rate
-        player.module.to(self.accelerator.device).train()
+        player.module.train()
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in player.module.named_parameters():
             factor = next((f for k, f in player.rates.items() if name.startswith(k)), 1.0)
@@ -150,7 +151,7 @@ class Run:
         self.method.before_step(step, torch.Generator().manual_seed(settings.seed * 1000003 + step))
         pieces, device = self._micro_batches(step), self.accelerator.device
         drawn = (next(stream) if stream else self.data.batch(piece) for piece in pieces)
-        batches = [_to(batch, device) for batch in drawn]
+        batches = [batch.to(device) for batch in drawn]
         figures: dict[str, float] = {}
         for salt, (name, player) in enumerate(self.players.items()):
             if step % player.every == 0:
@@ -249,11 +250,6 @@ class Run:
         self.sheet(self.folder / "samples" / f"{self.step:06d}.png")
         module.load_state_dict(trained)
         module.train()
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    moved = {k: v.to(device) for k, v in vars(batch).items() if v is not None}
-    return Batch(**moved)
 
 
 def _sum_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -62,3 +62,27 @@ class Method(Protocol):
     def buffers(self) -> Mapping[str, nn.Module]:
         """Networks that ``after_step`` moves: part of a checkpoint."""
         return {}
+
+
+def networks_of(method: Method) -> Iterable[nn.Module]:
+    """Every network that a method holds, each once: players', buffers, models, encoders."""
+    seen: dict[int, nn.Module] = {}
+
+    def look(value: Any, depth: int) -> None:
+        if isinstance(value, nn.Module):
+            seen.setdefault(id(value), value)
+        elif depth and hasattr(value, "__dict__"):
+            for inner in vars(value).values():
+                look(inner, depth - 1)
+
+    look(method, 3)
+    for player in method.players:
+        look(player.module, 0)
+    return seen.values()
+
+
+def moved(method: Method, device: torch.device | str) -> Method:
+    """The method with all its networks there: what stands still (teacher, VAE) as what trains."""
+    for network in networks_of(method):
+        network.to(device)
+    return method

@@ -6,7 +6,8 @@ start = "runs/..."                  # model folder; teacher likewise
 [clip]       height, width, frames  # in place of the preset's
 [data]       source, split, fps, cached_clips
 [batch]      gpus, per_gpu, accumulation
-[settings]   fields of Settings but for the batch, which [batch] says
+[settings]   fields of Settings but for the batch, which [batch] says, and, where a method's players
+             have rates of their own, learning_rate and weight_decay
 [constants]  fields of the method's constants
 [options]    fields of MobileVD's Options
 """
@@ -43,6 +44,11 @@ MINI_CONSTANTS: Mapping[str, Any] = {
     "ufogen": UFOGEN_MINI,
 }
 METHODS = ("svd", *CONSTANTS)
+# The constant that is the student's learning rate.
+RATE: Mapping[type, str] = {
+    kind: "learning_rate" if kind is AnimateLcmConstants else "generator_rate"
+    for kind in CONSTANTS.values()
+}
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,16 @@ def _recipe(path: Path, content: dict[str, Any]) -> RecipeFile:
     if taken:
         raise ValueError(f"settings.{taken[0]} is what [batch] says")
     settings |= content["settings"]
-    constants = content.get("constants", {})
-    if constants and method not in CONSTANTS:
-        raise ValueError(f"method {method} has no [constants]")
+    constants = None
+    if method in CONSTANTS and stage not in ("low_resolution", "cross_attention"):
+        for key in settings.keys() & {"learning_rate", "weight_decay"}:
+            raise ValueError(
+                f"settings.{key}: the players of {method} have their own in [constants]"
+            )
+        constants = _section("constants", CONSTANTS[method], content.get("constants", {}))
+        settings["learning_rate"] = player_rate(constants)
+    elif content.get("constants"):
+        raise ValueError(f"{method} has no [constants]")
     return RecipeFile(
         path,
         method,
@@ -137,11 +150,14 @@ def _recipe(path: Path, content: dict[str, Any]) -> RecipeFile:
         stage,
         start=_path(content.get("start")),
         teacher=_path(content.get("teacher")),
-        constants=_section("constants", CONSTANTS[method], constants)
-        if method in CONSTANTS
-        else None,
+        constants=constants,
         options=_section("options", Options, content.get("options", {})),
     )
+
+
+def player_rate(constants: Any) -> float:
+    """The learning rate of the player that the run is about."""
+    return float(getattr(constants, RATE[type(constants)]))
 
 
 def _path(value: str | None) -> Path | None:

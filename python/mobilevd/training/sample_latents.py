@@ -64,7 +64,8 @@ def sample_latents(
 class SampledClips:
     """Clip ``index`` of ``data`` as ``teacher`` continues its first frame: LADD's "real" clips.
 
-    To be kept by ``cache_latents``: a clip costs 50 evaluations. The guidance is the teacher's.
+    To be kept by ``cache_latents``: a clip costs as many evaluations as ``sampling`` has. The
+    guidance is the teacher's; so is the device that clips are made on.
     """
 
     teacher: Model
@@ -73,7 +74,8 @@ class SampledClips:
     seed: int = 0
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        batch, model = self.data.batch(indices), self.teacher
+        model = self.teacher
+        batch = self.data.batch(indices).to(model.device)
         with autocast_where_native(batch.first.device.type):
             latents = sample_latents(model, batch, self.seed, indices, self.sampling)
         latents = latents / model.preset.vae.latent_scale

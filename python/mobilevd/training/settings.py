@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PRECISIONS = ("fp32", "bf16")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,6 +32,11 @@ class Settings:
     checkpoint_every: int = 200
     log_every: int = 10
     sample_every: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            known = " or ".join(PRECISIONS)
+            raise ValueError(f"precision must be {known}, not {self.precision}")
 
     def scale(self, step: int) -> float:
         """What learning rates are multiplied by at a step."""

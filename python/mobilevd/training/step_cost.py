@@ -9,14 +9,13 @@ fused one, which keeps no scores, except where a method asks for second derivati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
@@ -25,7 +24,7 @@ from ..presets import Preset
 from .clip_noise import ClipNoise
 from .data import Batch
 from .gradient_checkpointing import checkpoint_blocks
-from .method import Method
+from .method import Method, networks_of
 
 _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -62,9 +61,8 @@ def _on_meta() -> Iterator[None]:
     def fused(
         q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float | None = None
     ) -> torch.Tensor:
-        # Fused kernels have one batch axis (temporal attention comes with two) and no second
-        # derivative (which a method may ask for).
-        if q.dim() != 4 or not torch.backends.cuda.flash_sdp_enabled():
+        # Fused kernels have no second derivative, which a method may ask for.
+        if not torch.backends.cuda.flash_sdp_enabled():
             return attention(q, k, v, scale=scale)
         return _FUSED(q, k, v, scale=scale)[0]
 
@@ -133,32 +131,8 @@ def _player_cost(method: Method, batch: Batch, number: int, flops: bool) -> Play
     return PlayerCost(player.name, player.every, counted, memory.peak, trained)
 
 
-def networks_of(method: Method) -> Iterable[nn.Module]:
-    """Every network that a method holds, each once: players', buffers, models, encoders."""
-    seen: dict[int, nn.Module] = {}
-
-    def look(value: Any, depth: int) -> None:
-        if isinstance(value, nn.Module):
-            seen.setdefault(id(value), value)
-        elif depth and hasattr(value, "__dict__"):
-            for inner in vars(value).values():
-                look(inner, depth - 1)
-
-    look(method, 3)
-    for player in method.players:
-        look(player.module, 0)
-    return seen.values()
-
-
 def _tensors(method: Method) -> list[torch.Tensor]:
     return [t for n in networks_of(method) for t in (*n.parameters(), *n.buffers())]
-
-
-def on_meta(method: Method) -> Method:
-    """The method with all its networks moved there; their values are lost."""
-    for network in networks_of(method):
-        network.to("meta")
-    return method
 
 
 def meta_batch(preset: Preset, clips: int, pixels: bool) -> Batch:

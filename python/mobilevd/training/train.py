@@ -22,14 +22,15 @@ from ..models.tiny_vae import TinyVae
 from ..presets import Preset, Sampling
 from .data import BothSizes, ClipData, ClipSource
 from .data.cached_latents import cache_latents
+from .data.shards import LatentShards
 from .data.sources import clips_of
 from .loop import Run
 from .method import Method
 from .methods.animatelcm import AnimateLcm
 from .methods.autoencoder import Autoencoder
 from .methods.decoder import Decoder
-from .methods.ladd import Ladd
-from .methods.mobilevd import MobileVd, begin, finish
+from .methods.ladd import LADD_CONSTANTS, Ladd
+from .methods.mobilevd import MobileVd, begin, collapse, finish
 from .methods.mobilevd_options import Options
 from .methods.sfv import Sfv
 from .methods.svd import Svd
@@ -61,7 +62,6 @@ DISTILLATIONS: Mapping[str, Callable[..., Method]] = {
     "ladd": Ladd,
     "sfv": Sfv,
 }
-TEACHER_STEPS = 10  # of LADD's synthetic clips, each with and without condition
 METHODS = ("autoencoder", "decoder", "svd", *DISTILLATIONS, "mobilevd")
 
 # Defaults of a run of `mini`; the CLI and `mobilevd reproduce` override them one by one.
@@ -106,8 +106,12 @@ def train(training: Training) -> bool:
     """Runs or resumes; False where the minutes ended first (run again to go on)."""
     if training.method == "autoencoder":
         return _train_autoencoder(training)
-    model = _starting_model(training)
-    inputs = {"start_sha256": checksum(training.start)} if training.start else {}
+    model = _starting_model(training).to(processes().device)
+    if training.stage == "cross_attention":
+        return _collapse(training, model)
+    inputs = _described(training)
+    if training.start:
+        inputs["start_sha256"] = checksum(training.start)
     if training.vae and not training.start:
         inputs["vae_sha256"] = hashlib.sha256(training.vae.read_bytes()).hexdigest()
     teacher = _teacher(training)
@@ -137,13 +141,32 @@ def train(training: Training) -> bool:
     return finished
 
 
+def _described(training: Training) -> dict[str, str]:
+    """What makes a run another one besides its settings and weights."""
+    preset, frames = training.preset, training.preset.unet.num_frames
+    return {
+        "method": training.method,
+        "preset": f"{preset.name}, {frames} frames of {preset.width}x{preset.height}",
+        "data": repr(training.source),
+        "cached_clips": str(training.cached_clips),
+    }
+
+
+def _collapse(training: Training, model: Model) -> bool:
+    """Stage ``cross_attention``: nothing is lost, so there is nothing to train."""
+    collapse(model)
+    if processes().is_main_process:
+        save_model(model, training.result, torch.float16)
+    return True
+
+
 def _teacher(training: Training) -> Model | None:
     """The frozen teacher; SVD's own objective and a decoder's have none."""
     if training.method in ("svd", "decoder"):
         return None
     if training.teacher is None:
         raise ValueError(f"method {training.method} needs --teacher, a model folder")
-    return teacher_for(training.preset, training.teacher)
+    return teacher_for(training.preset, training.teacher).to(processes().device)
 
 
 def _method(
@@ -184,13 +207,19 @@ def _data(
 ) -> ClipData:
     """The clips, or their latents kept on disk; the teacher makes LADD's, in fewer steps."""
     preset, seed = training.preset, training.settings.seed
+    if isinstance(training.source, LatentShards):
+        if training.method == "decoder":
+            raise ValueError(f"{training.source.folder} holds latents, and a decoder wants videos")
+        if training.cached_clips and training.method != "ladd":
+            raise ValueError(f"{training.source.folder} holds latents: leave --cache-clips out")
     clips = clips_of(training.source, preset.unet.num_frames, preset.size, seed)
     about = {"source": repr(training.source), "seed": str(seed)}
     if training.method == "ladd":
         assert teacher is not None
         if not training.cached_clips:
             raise ValueError("method ladd needs --cache-clips: its teacher makes the clips first")
-        sampling = replace(teacher.preset.sampling, steps=TEACHER_STEPS)
+        constants = training.constants or LADD_CONSTANTS
+        sampling = replace(teacher.preset.sampling, steps=constants.teacher_steps)
         clips = SampledClips(teacher, clips, sampling)
         about |= {"teacher_sha256": inputs["teacher_sha256"], "sampling": repr(sampling)}
     elif not training.cached_clips:
@@ -202,10 +231,7 @@ def _data(
             "size": str(preset.size),
         }
     folder = training.cache_folder or training.output / "latents"
-    with processes().main_process_first():
-        return cache_latents(
-            folder, model.vae, clips, training.cached_clips, about, training.progress
-        )
+    return cache_latents(folder, model.vae, clips, training.cached_clips, about, training.progress)
 
 
 def _train_autoencoder(training: Training) -> bool:
@@ -217,7 +243,7 @@ def _train_autoencoder(training: Training) -> bool:
     if training.vae is not None:
         load_network(vae, training.vae)
     data = BothSizes(training.source, preset.size, settings.seed)
-    run = Run(training.output, Autoencoder(vae), data, settings)
+    run = Run(training.output, Autoencoder(vae), data, settings, _described(training))
     finished = run.train(training.minutes)
     run.load_average()
     if run.accelerator.is_main_process:

@@ -60,7 +60,8 @@ def test_fvd_is_named_so_with_a_feature_file_only(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--steps", 4], "go with --distance"),
+        (["--steps", 4], "--steps goes with --distance"),
+        (["--device", "cuda"], "--device goes with --distance"),
         (["--distance", "--clips", 1], "at least 2 clips"),
         (["--distance", "--data", "ucf101:here"], "--data goes with --features"),
         (["--distance", "--features", "none.pt", "--clips", 2], "no file none.pt"),

@@ -8,6 +8,7 @@ from mobilevd.compress.flops import decoder_flops
 from mobilevd.models.store import Model, load_model, save_model
 from mobilevd.models.svd_vae import SvdDecoder
 from mobilevd.models.tiny_vae import TinyVaeConfig
+from mobilevd.models.vae import decode_clips
 from mobilevd.presets import get_preset
 from mobilevd.training.clip_noise import ClipNoise
 from mobilevd.training.data import Batch
@@ -66,3 +67,13 @@ def test_cost_and_errors():
     assert decoder_flops(full) / decoder_flops(mini) == pytest.approx(2.6, abs=0.05)
     with pytest.raises(ValueError, match="temporal_decoder needs 4 widths"):
         TinyVaeConfig(temporal_decoder=(32, 32))
+
+
+@torch.no_grad()
+def test_clips_are_decoded_one_by_one(model):
+    """As sheets and evaluations do: SVD's decoder mixes the frames of what it takes for a clip."""
+    Decoder(model)
+    latents = torch.randn(2, 14, 4, 8, 8)
+    both = decode_clips(model.vae, latents)
+    assert both.shape == (2, 14, 3, 64, 64)
+    torch.testing.assert_close(decode_clips(model.vae, latents[1:]), both[1:])

@@ -18,6 +18,7 @@ from mobilevd.training.data import Batch
 from mobilevd.training.loop import Run, TrainingError
 from mobilevd.training.method import Loss, Method, Player
 from mobilevd.training.settings import Settings
+from safetensors import SafetensorError
 from torch import nn
 
 SETTINGS = Settings(
@@ -145,19 +146,28 @@ def test_kill_between_the_renames(tmp_path):
     assert run(tmp_path).step == 12
 
 
-def test_disk_full_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [OSError, SafetensorError])  # the library's own is no OSError
+def test_disk_full_keeps_the_previous_checkpoint(tmp_path, monkeypatch, kind):
     one = run(tmp_path)
     one.train_step()
     one.save()
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise kind("No space left on device")
 
     one.train_step()
     monkeypatch.setattr("mobilevd.models.store.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         one.save()
     assert run(tmp_path).step == 1
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    run(tmp_path).train()
+    path = tmp_path / "checkpoint" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"checkpoint is damaged .*: delete it to start anew"):
+        run(tmp_path)
 
 
 def test_noise_belongs_to_the_clip():
@@ -179,11 +189,28 @@ from pathlib import Path
 a_run = run(Path(sys.argv[1]))
 assert a_run.accelerator.num_processes == 2
 a_run.train()
+from mobilevd.models.tiny_vae import TinyVae, TinyVaeConfig
+from mobilevd.training.data import Batch, cached_latents
+import torch
+class Data:
+    made = []
+    def batch(self, indices):
+        self.made += indices
+        i = torch.tensor([float(i) for i in indices])
+        spread = lambda *shape: i.reshape(-1, *[1 for _ in shape]).expand(-1, *shape)
+        return Batch(spread(3, 2, 2) / 10, i, i, latents=spread(4, 4, 1, 1))
+cached_latents.PIECE = 2
+vae = TinyVae(TinyVaeConfig(width=8, encoder_blocks=(0, 1), decoder_blocks=(1, 0)))
+folder = Path(sys.argv[1]) / "kept"
+kept = cached_latents.cache_latents(folder, vae, Data(), 5, {"a": "b"})
+assert Data.made == ([0, 1, 4] if a_run.accelerator.is_main_process else [2, 3]), Data.made
+assert [float(x) for x in kept.batch(range(5)).fps] == [0, 1, 2, 3, 4]
 """
 
 
 def test_two_processes_give_the_losses_of_one(tmp_path):
-    """`accelerate launch` with two CPU processes: real communication (gloo)."""
+    """`accelerate launch` with two CPU processes: real communication (gloo). They also share the
+    making of a cache."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     here = os.path.dirname(__file__)

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate import Accelerator
 from mobilevd.training.clip_noise import ClipNoise
 from mobilevd.training.loop import Run
+from mobilevd.training.method import networks_of
 from mobilevd.training.methods.animatelcm import ANIMATELCM_CONSTANTS, AnimateLcm
 from mobilevd.training.methods.ladd import LADD_CONSTANTS, Ladd
 from mobilevd.training.methods.sfv import R1_FORMS, SFV_CONSTANTS, Sfv
@@ -34,6 +36,17 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@every_method
+def test_a_run_moves_all_networks_to_its_device(tmp_path, monkeypatch, make):
+    """No GPU here: meta stands for one. What stands still is needed there as well."""
+    monkeypatch.setattr(Accelerator, "device", property(lambda self: torch.device("meta")))
+    method = make(*small_models(preset=SHALLOW))
+    Run(tmp_path, method, FewClips(), Settings(steps=1, batch_size=2, learning_rate=1e-3))
+    found = list(networks_of(method))
+    assert any(network is method.model.vae for network in found)
+    assert all(t.is_meta for n in found for t in (*n.parameters(), *n.buffers()))
 
 
 class FewClips:

@@ -23,8 +23,8 @@ per_gpu = 3
 accumulation = 4
 [settings]
 steps = 10
-learning_rate = 1
 [constants]
+generator_rate = 1
 betas = [0, 0.999]
 """
 
@@ -51,12 +51,20 @@ def test_a_file_becomes_a_run(tmp_path):
         ('method = "sfv"', "", "method is missing"),
         ('method = "sfv"', 'method = "gan"', "unknown method 'gan'; known: svd, animatelcm"),
         ('method = "sfv"', 'method = "svd"', r"svd has no \[constants\]"),
+        ("generator_rate = 1", "batch_size = 1", "unknown key constants.batch_size"),
         ('method = "sfv"', 'method = "mobilevd"', "needs a stage, one of: low_resolution"),
         ('method = "sfv"', 'method = "sfv"\nstage = "pruning"', "go with method mobilevd, not sfv"),
         ("steps = 10", "stepz = 10", "unknown key settings.stepz; known: steps, batch_size"),
         ("steps = 10", "steps = 1.5", "settings.steps must be int, not 1.5"),
         ("steps = 10", "steps = true", "settings.steps must be int, not True"),
         ("steps = 10", "", r"\[settings\] needs steps"),
+        ("steps = 10", "steps = 10\nlearning_rate = 1.0", "learning_rate: the players of sfv have"),
+        ("steps = 10", "steps = 10\nweight_decay = 1.0", "weight_decay: the players of sfv have"),
+        (
+            "steps = 10",
+            'steps = 10\nprecision = "fp16"',
+            "precision must be fp32 or bf16, not fp16",
+        ),
         ("steps = 10", "steps = 10\nmicro_batch = 1", r"settings.micro_batch is what \[batch\]"),
         ("betas = [0, 0.999]", "betas = 0.9", "constants.betas must be a list"),
         ("betas = [0, 0.999]", "beta = 0.9", "unknown key constants.beta; known: generator_sigmas"),

@@ -8,6 +8,7 @@ from mobilevd.evaluate import reference_sampler
 from mobilevd.presets import Sampling
 from mobilevd.training.clip_noise import ClipNoise
 from mobilevd.training.conditioning import Conditioning
+from mobilevd.training.data import cached_latents
 from mobilevd.training.data.cached_latents import cache_latents
 from mobilevd.training.sample_latents import SALT, SampledClips, sample_latents
 from small_models import SHALLOW, batch_of, small_models
@@ -38,6 +39,36 @@ def test_equals_the_reference(sampling):
         lambda step: noise.normal(*shape),
     )
     assert torch.allclose(ours.double(), theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
+
+
+def test_a_stopped_cache_goes_on(tmp_path, monkeypatch):
+    _, model = small_models(preset=SHALLOW)
+    monkeypatch.setattr(cached_latents, "PIECE", 2)
+
+    class Data:
+        def __init__(self, stop):
+            self.stop, self.made = stop, []
+
+        def batch(self, indices):
+            if indices[0] >= self.stop:
+                raise KeyboardInterrupt
+            self.made += indices
+            return batch_of(len(indices), indices[0])
+
+    def cache(data, about):
+        return cache_latents(tmp_path / "kept", model.vae, data, 5, {"source": about})
+
+    with pytest.raises(KeyboardInterrupt):
+        cache(Data(stop=4), "a")
+    assert not (tmp_path / "kept").exists()
+    rest = Data(stop=9)
+    kept = cache(rest, "a")
+    assert rest.made == [4]
+    assert torch.equal(kept.batch(range(5)).latents, batch_of(5).latents.half().float())
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    other = Data(stop=9)
+    cache(other, "b")  # of another source: all anew
+    assert other.made == [0, 1, 2, 3, 4]
 
 
 def test_synthetic_clips_are_kept(tmp_path):

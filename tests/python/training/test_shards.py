@@ -12,11 +12,13 @@ import torch
 import webdataset
 from encoded_videos import encode
 from mobilevd.cli import main
+from mobilevd.errors import UsageError
 from mobilevd.training.data import clip_rng
 from mobilevd.training.data.cached_latents import CachedLatents
 from mobilevd.training.data.pack_shards import pack_shards
 from mobilevd.training.data.shard_order import ShardOrder
 from mobilevd.training.data.shards import LatentShards, ShardClips, VideoShards, index_shard
+from mobilevd.training.data.sources import clips_of, open_source
 from mobilevd.training.data.video_folder import VideoFolder
 
 
@@ -36,9 +38,10 @@ def everything(monkeypatch):
         monkeypatch.setattr(f"mobilevd.training.data.{module}.split_of", lambda name: "train")
 
 
-def latents(folder, count=11):
+def latents(folder, count=11, source="digits"):
     rng = np.random.default_rng(0)
     folder.mkdir()
+    (folder / "about.json").write_text(f'{{"source": "{source}"}}')
     np.save(folder / "latents.npy", rng.normal(size=(count, 4, 4, 2, 3)).astype(np.float16))
     np.save(folder / "first.npy", rng.integers(0, 256, (count, 3, 16, 24)).astype(np.uint8))
     conditions = np.stack([np.full(count, 7), np.arange(count)], 1).astype(np.float32)
@@ -139,6 +142,22 @@ def test_latents_come_out_as_they_went_in(tmp_path):
     for name in ("latents", "first", "fps", "motion_bucket"):
         assert torch.equal(getattr(batch, name), getattr(wanted, name))
     assert torch.equal(LatentShards(tmp_path / "shards").batch([20]).latents, batch.latents[20:21])
+    with pytest.raises(ValueError, match="holds samples of another source"):
+        pack_shards(latents(tmp_path / "other", source="videos"), tmp_path / "shards", 0.005)
+
+
+def test_data_may_be_packed_latents(tmp_path):
+    pack_shards(latents(tmp_path / "cached"), tmp_path / "shards", shard_mb=0.005)
+    source = open_source(f"shards:{tmp_path / 'shards'}")
+    data = clips_of(source, 4, (16, 24), seed=3)
+    wanted = LatentShards(tmp_path / "shards", seed=3).batch([5])
+    assert torch.equal(data.batch([5]).latents, wanted.latents)
+    with pytest.raises(ValueError, match=r"holds 4 frames of 24x16, .* wants 14 of 64x64"):
+        clips_of(source, 14, (64, 64))
+    with pytest.raises(UsageError, match="a frame rate of their own"):
+        open_source(f"shards:{tmp_path / 'shards'}", fps=7)
+    with pytest.raises(ValueError, match="holds latents, and this takes videos"):
+        source.draw(clip_rng(0, 0), 4, (16, 24))
 
 
 def test_a_stopped_run_leaves_whole_shards_and_goes_on(tmp_path, monkeypatch):

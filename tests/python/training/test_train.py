@@ -12,6 +12,7 @@ from mobilevd.models.tiny_vae import TinyVaeConfig
 from mobilevd.presets import Preset, Sampling
 from mobilevd.training.data import clip_rng
 from mobilevd.training.data.digits import MovingDigits
+from mobilevd.training.loop import TrainingError
 from mobilevd.training.methods.mobilevd import collapse
 from mobilevd.training.methods.mobilevd_options import Options
 from mobilevd.training.methods.sfv import SfvConstants
@@ -99,6 +100,24 @@ def test_stages_of_mobilevd(tmp_path, teacher):
     assert {qk for _, qk, _ in config.attention_widths} == {16}
     assert not config.unmerged_funnels
     assert config.collapsed_cross_attention
+
+
+def test_cross_attention_needs_no_training(tmp_path, teacher):
+    folder = trained(tmp_path, "mobilevd", stage="cross_attention", start=teacher, teacher=teacher)
+    assert load_model(folder).preset.unet.collapsed_cross_attention
+    assert not (tmp_path / "log.csv").exists()
+
+
+def test_a_run_folder_goes_on_with_its_own_data_only(tmp_path, teacher):
+    def run(source, **changes):
+        return train(Training("svd", PRESET, tmp_path, SETTINGS, source, start=teacher, **changes))
+
+    assert run(MovingDigits("train"))
+    assert run(MovingDigits("train"))
+    with pytest.raises(TrainingError, match=r"with other settings \(data\)"):
+        run(MovingDigits("test"))
+    with pytest.raises(TrainingError, match=r"with other settings \(cached_clips\)"):
+        run(MovingDigits("train"), cached_clips=2)
 
 
 def test_heads_go_on_from_stage_to_stage(tmp_path, teacher):

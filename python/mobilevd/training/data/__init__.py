@@ -70,6 +70,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.first)
 
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(**{k: v.to(device) for k, v in vars(self).items() if v is not None})
+
 
 class ClipData(Protocol):
     """What a run trains on: clips by number, the same in every run, order and process."""

@@ -40,7 +40,10 @@ class MovingDigits:
         mine = np.isin(np.arange(len(scans.images)) % 5, SPLITS[split])
         self.images = (scans.images[mine] * (255.0 / 16.0)).astype(np.uint8)
         self.values = scans.target[mine]
-        self.digits = digits
+        self.split, self.digits = split, digits
+
+    def __repr__(self) -> str:
+        return f"MovingDigits({self.split}, {self.digits})"
 
     def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
         return self.draw_labelled(rng, frames, size)[0]

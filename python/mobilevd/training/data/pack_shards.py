@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -82,6 +83,7 @@ def _of_videos(folder: Path) -> Iterator[tuple[str, int, Members]]:
 
 def _of_latents(folder: Path) -> Iterator[tuple[str, int, Members]]:
     kept = CachedLatents(folder)
+    source = hashlib.sha256((folder / "about.json").read_bytes()).hexdigest()[:16]
     size = kept.latents[0].nbytes + kept.first[0].nbytes
     for i in range(len(kept.latents)):
 
@@ -90,14 +92,14 @@ def _of_latents(folder: Path) -> Iterator[tuple[str, int, Members]]:
             np.save(array, kept.latents[i], allow_pickle=False)
             Image.fromarray(kept.first[i].transpose(1, 2, 0)).save(picture, "PNG")
             fps, bucket = (float(v) for v in kept.conditions[i])
-            about = {"name": f"{i:08}", "fps": fps, "motion_bucket": bucket}
+            about = {"name": f"{source}/{i:08}", "fps": fps, "motion_bucket": bucket}
             return {
                 "latents.npy": array.getvalue(),
                 "first.png": picture.getvalue(),
                 "json": json.dumps(about).encode(),
             }
 
-        yield f"{i:08}", size, members
+        yield f"{source}/{i:08}", size, members
 
 
 def _same(sample: Sample, name: str, size: int) -> bool:

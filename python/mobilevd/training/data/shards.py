@@ -12,6 +12,7 @@ import json
 import logging
 import tarfile
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -183,13 +184,19 @@ class ShardClips:
             return self.source.draw(rng, self.frames, self.size)
 
 
+def hold_latents(folder: Path) -> bool:
+    """Whether the shards of a folder, by the first one, hold packed latents."""
+    samples = index_shard(find_shards(folder)[0])
+    return bool(samples) and set(LatentShards.MEMBERS) <= set(samples[0].members)
+
+
 class LatentShards:
     """Packed ``CachedLatents`` as training data, shard by shard (``ShardOrder``)."""
 
     MEMBERS = ("latents.npy", "first.png", "json")
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
-        self.paths = find_shards(folder)
+        self.folder, self.paths = folder, find_shards(folder)
         self.samples = [index_shard(p) for p in self.paths]
         for path, samples in zip(self.paths, self.samples, strict=True):
             if not samples or not all(set(self.MEMBERS) <= set(s.members) for s in samples):
@@ -198,6 +205,26 @@ class LatentShards:
 
     def __len__(self) -> int:
         return sum(self.order.counts)
+
+    def __repr__(self) -> str:
+        return f"LatentShards({self.folder}, {len(self)} clips)"
+
+    def ordered(self, frames: int, size: Size, seed: int) -> LatentShards:
+        """The same in another order; ValueError if they are not clips of that length and size."""
+        batch = self.batch([0])
+        assert batch.latents is not None
+        there = batch.latents.shape[1], tuple(batch.first.shape[-2:])
+        if there != (frames, tuple(size)):
+            raise ValueError(
+                f"{self.folder} holds {there[0]} frames of {there[1][1]}x{there[1][0]}, and the "
+                f"preset wants {frames} of {size[1]}x{size[0]}"
+            )
+        other = copy(self)
+        other.order = ShardOrder(self.order.counts, seed)
+        return other
+
+    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
+        raise ValueError(f"{self.folder} holds latents, and this takes videos")
 
     def batch(self, indices: Sequence[int]) -> Batch:
         latents, first, conditions = [], [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import UsageError
 from . import ClipData, ClipSource, DrawnClips, Mixture, Size
 from .digits import MovingDigits
-from .shards import ShardClips, VideoShards
+from .shards import LatentShards, ShardClips, VideoShards, hold_latents
 from .ucf101 import Ucf101
 from .video_folder import VideoFolder
 
@@ -38,12 +38,20 @@ def open_source(
     if path and kind == "ucf101":
         return Ucf101(Path(path), rate, split, progress=progress)
     if path and kind == "shards":
+        if hold_latents(Path(path)):
+            if fps is not None:
+                raise UsageError(
+                    f"{path} holds latents at a frame rate of their own: leave fps out"
+                )
+            return LatentShards(Path(path))
         return VideoShards(Path(path), rate, split)
     raise UsageError(f"unknown data '{name}'; known: {', '.join(KNOWN)}")
 
 
 def clips_of(source: ClipSource, frames: int, size: Size, seed: int = 0) -> ClipData:
     """The source's clips by number: shards in an order of their own, others as drawn."""
+    if isinstance(source, LatentShards):
+        return source.ordered(frames, size, seed)
     if isinstance(source, VideoShards):
         return ShardClips(source, frames, size, seed)
     return DrawnClips(source, frames, size, seed)

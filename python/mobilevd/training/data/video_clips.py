@@ -65,6 +65,12 @@ class VideoClips:
         self.failed: dict[str, str] = {}
         self._usable: dict[int, list[Video]] = {}
 
+    def __repr__(self) -> str:
+        """What decides about its clips: runs and caches are known by it."""
+        flip = ", flipped" if self.flip else ""
+        kind = type(self).__name__
+        return f"{kind}({self.where}, {len(self.videos)} videos, {float(self.fps):g} fps{flip})"
+
     def usable(self, frames: int) -> list[Video]:
         """Videos long and fast enough for clips of ``frames``; ValueError if there are none."""
         if frames not in self._usable:

@@ -47,11 +47,10 @@ class AnimateLcmConstants:
     learning_rate: float = 1e-6
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-3
-    steps: int = 50_000
 
 
 ANIMATELCM_CONSTANTS = AnimateLcmConstants()
-ANIMATELCM_MINI = AnimateLcmConstants(learning_rate=2e-4, steps=400)  # see SFV_MINI
+ANIMATELCM_MINI = AnimateLcmConstants(learning_rate=2e-4)  # see SFV_MINI
 
 
 class AnimateLcm(Method):

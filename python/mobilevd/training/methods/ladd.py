@@ -35,6 +35,7 @@ def flow_sigma(t: float) -> float:
 
 @dataclass(frozen=True)
 class LaddConstants(SfvConstants):
+    teacher_steps: int = 25  # of its clips, each step with and without condition; SVD's own
     generator_sigmas: tuple[float, ...] = tuple(flow_sigma(t) for t in FLOW_TIMES)
     warm_up: int = 500  # steps with the weights beside it
     warm_up_weights: tuple[float, ...] = (0.0, 0.0, 0.5, 0.5)
@@ -53,14 +54,13 @@ LADD_CONSTANTS = LaddConstants()
 # For the mini presets (see SFV_MINI); every step trains both, there are so few. The judge sees less
 # noise, as SF-V's does: with LADD's own (m = 1) the clips stay blurred (distance 25.6).
 LADD_MINI = LaddConstants(
+    teacher_steps=10,
     warm_up=50,
     head_blocks=1,
     p_mean=-2.0,
     generator_rate=2e-4,
     discriminator_rate=5e-4,
     generator_every=1,
-    batch_size=8,
-    steps=400,
 )
 
 

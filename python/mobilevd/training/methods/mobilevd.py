@@ -94,7 +94,7 @@ def begin(
 ) -> Method:
     """The stage's change of the UNet, in ``model``, and the method that trains it.
 
-    ValueError for ``cross_attention``: it needs no training (:func:`collapse`).
+    ValueError for another stage; ``cross_attention`` needs no training (:func:`collapse`).
     """
     if stage == "low_resolution":
         return Svd(model, train_encoder=False)
@@ -107,7 +107,8 @@ def begin(
         if options.merged_first:
             model.unet = merge_funnels(model.unet)
     elif stage not in ("adversarial", "pruning"):
-        raise ValueError(f"unknown stage '{stage}'; known: {', '.join(STAGES)}")
+        known = ", ".join(s for s in STAGES if s != "cross_attention")
+        raise ValueError(f"no stage '{stage}' to train; known: {known}")
     pruner: TemporalBlockPruner | L1Pruner | None = None
     choose_until = 0
     if stage == "pruning":

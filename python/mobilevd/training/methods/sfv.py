@@ -55,9 +55,6 @@ class SfvConstants:
     betas: tuple[float, float] = (0.5, 0.999)
     generator_every: int = 1
     head_blocks: int = 0  # residual blocks of a discriminator's head
-    ema_decay: float = 0.95
-    batch_size: int = 32
-    steps: int = 50_000
 
     def __post_init__(self) -> None:
         if self.r1_form not in R1_FORMS:
@@ -84,8 +81,6 @@ SFV_MINI = SfvConstants(
     head_blocks=1,
     generator_rate=2e-4,
     discriminator_rate=5e-4,
-    batch_size=8,
-    steps=400,
 )
 
 

@@ -59,8 +59,6 @@ class UfoGenConstants:
     generator_betas: tuple[float, float] = (0.9, 0.999)
     discriminator_betas: tuple[float, float] = (0.0, 0.999)
     discriminator_every: int = 2
-    ema_decay: float = 0.99
-    batch_size: int = 512
 
 
 UFOGEN_CONSTANTS = UfoGenConstants()
@@ -70,7 +68,6 @@ UFOGEN_MINI = UfoGenConstants(
     times=(249, 499, 749, 999),
     generator_rate=2e-4,
     discriminator_rate=2e-4,
-    batch_size=8,
 )
 
 
