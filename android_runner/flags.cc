@@ -110,7 +110,7 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
       "Folder that keeps XNNPACK's packed weights between runs, or \"none\" (default: the "
       "user's cache folder, for stages of 64 MB and more)");
   auto* fps_flag = app.add_option("--fps", fps, "Frames a second, told to the model and the file");
-  auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..255");
+  auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..1023");
   auto* noise_flag = app.add_option("--noise-aug", noise_aug, "Noise added to the picture, 0.02");
   auto* steps_flag = add_whole(app, "--steps", steps, 1, "Sampling steps", 1000);
   app.add_option("--backend-lib", flags.backend_libs,
