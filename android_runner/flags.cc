@@ -9,6 +9,7 @@
 
 #include "runtime/error.h"
 #include "runtime/frames.h"
+#include "runtime/output_file.h"
 
 namespace mobilevd {
 
@@ -26,13 +27,8 @@ constexpr uint64_t kMostRuns = 1'000'000;  // warm-ups and repeats are added as 
   throw Error(what + " (see --help)", Error::Kind::kUsage);
 }
 
-void require_folder_of(const char* flag, const std::string& path) {
-  if (path.empty()) return;
-  fs::path target = fs::absolute(path);
-  if (!target.has_filename()) target = target.parent_path();
-  if (!fs::is_directory(target.parent_path())) {
-    usage_error(std::string(flag) + ": no folder " + target.parent_path().string());
-  }
+void check_file(const char* flag, const std::string& path) {
+  if (!path.empty()) check_output_file(path, std::string(flag) + ": " + path);
 }
 
 void check(const Flags& flags) {
@@ -51,14 +47,13 @@ void check(const Flags& flags) {
   if (!flags.float_frames.empty() && fs::path(flags.float_frames).extension() != ".npy") {
     usage_error("--float-frames: " + flags.float_frames + " must end in .npy");
   }
-  require_folder_of("--output", flags.output);
-  require_folder_of("--float-frames", flags.float_frames);
-  if (fs::is_directory(flags.float_frames)) {
-    usage_error("--float-frames: " + flags.float_frames + " is a folder");
+  check_file("--float-frames", flags.float_frames);
+  check_file("--json", flags.json);
+  if (!flags.stage.empty()) {
+    check_file("--etdump", flags.etdump);
+  } else if (!flags.etdump.empty()) {  // one file a stage, beside it
+    check_folder_of(flags.etdump, "--etdump: " + flags.etdump);
   }
-  require_folder_of("--json", flags.json);
-  if (fs::is_directory(flags.json)) usage_error("--json: " + flags.json + " is a folder");
-  require_folder_of("--etdump", flags.etdump);
 }
 
 /// A flag whose value is a whole number from `min` to `max`, in decimal: CLI11 itself would take a

@@ -80,6 +80,13 @@ def test_an_output_in_the_way_is_refused_before_loading(
     assert os.listdir(tmp_path / "photos") == ["holiday.png"]
 
 
+def test_the_working_folder_is_refused_before_loading(runner, edited_bundle, photo, tmp_path):
+    broken = edited_bundle(lambda bundle: bundle.update(schema_version=2))
+    (tmp_path / "here").mkdir()
+    flags = ("--bundle", broken, "--image", photo, "--output", ".")
+    check_refused(runner(*flags, cwd=tmp_path / "here"), 2, "output . is the working folder")
+
+
 def test_json_that_is_a_folder(runner, bundle, tmp_path):
     result = runner("--bundle", bundle, "--stage", "unet", "--json", tmp_path)
     check_refused(result, 2, f"--json: {tmp_path} is a folder")
