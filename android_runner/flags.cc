@@ -2,11 +2,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <iostream>
+#include <system_error>
 
 #include "runtime/error.h"
 #include "runtime/frames.h"
+#include "runtime/output_file.h"
 
 namespace mobilevd {
 
@@ -18,17 +21,14 @@ constexpr char kDescription[] =
     "Turns a picture into a clip with an exported MobileVD bundle.\n"
     "Example: mobilevd_runner --bundle bundles/mini --image photo.jpg --output clip.y4m --seed 7";
 
+constexpr uint64_t kMostRuns = 1'000'000;  // warm-ups and repeats are added as int
+
 [[noreturn]] void usage_error(const std::string& what) {
   throw Error(what + " (see --help)", Error::Kind::kUsage);
 }
 
-void require_folder_of(const char* flag, const std::string& path) {
-  if (path.empty()) return;
-  fs::path target = fs::absolute(path);
-  if (!target.has_filename()) target = target.parent_path();
-  if (!fs::is_directory(target.parent_path())) {
-    usage_error(std::string(flag) + ": no folder " + target.parent_path().string());
-  }
+void check_file(const char* flag, const std::string& path) {
+  if (!path.empty()) check_output_file(path, std::string(flag) + ": " + path);
 }
 
 void check(const Flags& flags) {
@@ -47,35 +47,31 @@ void check(const Flags& flags) {
   if (!flags.float_frames.empty() && fs::path(flags.float_frames).extension() != ".npy") {
     usage_error("--float-frames: " + flags.float_frames + " must end in .npy");
   }
-  require_folder_of("--output", flags.output);
-  require_folder_of("--float-frames", flags.float_frames);
-  if (fs::is_directory(flags.float_frames)) {
-    usage_error("--float-frames: " + flags.float_frames + " is a folder");
+  check_file("--float-frames", flags.float_frames);
+  check_file("--json", flags.json);
+  if (!flags.stage.empty()) {
+    check_file("--etdump", flags.etdump);
+  } else if (!flags.etdump.empty()) {  // one file a stage, beside it
+    check_folder_of(flags.etdump, "--etdump: " + flags.etdump);
   }
-  require_folder_of("--json", flags.json);
-  if (fs::is_directory(flags.json)) usage_error("--json: " + flags.json + " is a folder");
-  require_folder_of("--etdump", flags.etdump);
 }
 
-/// A flag whose value is a whole number of at least `min`; says so in one line when it is not.
+/// A flag whose value is a whole number from `min` to `max`, in decimal: CLI11 itself would take a
+/// leading 0 for octal, and Python does not.
 template <typename T>
-CLI::Option* add_whole(CLI::App& app, const std::string& name, T& value, uint64_t min,
-                       const std::string& help, uint64_t max = 1u << 30) {
-  const auto valid = [min, max](const std::string& text) -> std::string {
-    const bool digits =
-        !text.empty() && text.size() <= 20 &&
-        std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
-    if (digits) {
-      try {
-        const uint64_t number = std::stoull(text);
-        if (number >= min && number <= max) return "";
-      } catch (const std::out_of_range&) {
-      }
+CLI::Option* add_whole(CLI::App& app, const std::string& name, T& value, uint64_t min, uint64_t max,
+                       const std::string& help) {
+  const auto store = [&value, name, min, max](const std::string& text) {
+    uint64_t number = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc() || stop != end || number < min || number > max) {
+      throw CLI::ValidationError(name, "must be a whole number from " + std::to_string(min) +
+                                           " to " + std::to_string(max) + ", not " + text);
     }
-    return "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max) +
-           ", not " + text;
+    value = static_cast<T>(number);
   };
-  return app.add_option(name, value, help)->check(CLI::Validator(valid, "N"));
+  return app.add_option_function<std::string>(name, store, help)->type_name("N");
 }
 
 }  // namespace
@@ -92,10 +88,11 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
   app.add_option("--output", flags.output, "CLIP.y4m, or a folder for frame_0000.png ...");
   app.add_option("--float-frames", flags.float_frames,
                  "FILE.npy: also the frames in [0, 1] before rounding, float32 [F, H, W, 3]");
-  add_whole(app, "--seed", flags.seed, 0, "Seed of the noise (default 0)", UINT64_MAX);
-  add_whole(app, "--threads", flags.threads, 1, "Threads (default: the performance cores)", 1024);
-  add_whole(app, "--warmup", flags.warmup, 0, "Runs before the measured ones (default 0)");
-  add_whole(app, "--repeat", flags.repeat, 1,
+  add_whole(app, "--seed", flags.seed, 0, UINT64_MAX, "Seed of the noise (default 0)");
+  add_whole(app, "--threads", flags.threads, 1, 1024, "Threads (default: the performance cores)");
+  add_whole(app, "--warmup", flags.warmup, 0, kMostRuns,
+            "Runs before the measured ones (default 0)");
+  add_whole(app, "--repeat", flags.repeat, 1, kMostRuns,
             "Measured runs (default 1); more keep the stages loaded if memory allows");
   app.add_option("--stage", flags.stage,
                  "Run only this stage, on random inputs of --seed, for timing");
@@ -103,16 +100,16 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
   app.add_option("--etdump", flags.etdump,
                  "Write ExecuTorch's profile: with --stage to this file, else to "
                  "<stem>.<stage>.etdp beside it, one per stage");
-  add_whole(app, "--max-memory-mb", flags.max_memory_mb, 1,
+  add_whole(app, "--max-memory-mb", flags.max_memory_mb, 1, 1u << 30,
             "Refuse before loading when the estimate is above this");
   app.add_option(
       "--packed-weights", flags.packed_weights,
       "Folder that keeps XNNPACK's packed weights between runs, or \"none\" (default: the "
       "user's cache folder, for stages of 64 MB and more)");
   auto* fps_flag = app.add_option("--fps", fps, "Frames a second, told to the model and the file");
-  auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..255");
+  auto* motion_flag = app.add_option("--motion-bucket", motion_bucket, "Amount of motion, 0..1023");
   auto* noise_flag = app.add_option("--noise-aug", noise_aug, "Noise added to the picture, 0.02");
-  auto* steps_flag = add_whole(app, "--steps", steps, 1, "Sampling steps", 1000);
+  auto* steps_flag = add_whole(app, "--steps", steps, 1, 1000, "Sampling steps");
   app.add_option("--backend-lib", flags.backend_libs,
                  "Shared library that registers a further ExecuTorch backend; repeatable, "
                  "loaded in this order before the programs")

@@ -13,6 +13,7 @@
 #include "runtime/image.h"
 #include "runtime/output_file.h"
 #include "runtime/pipeline.h"
+#include "runtime/threads.h"
 #include "runtime/unrounded_frames.h"
 #include "runtime/version.h"
 
@@ -80,7 +81,7 @@ int run(const Flags& flags) {
   options.packed_folder = flags.packed_weights;
   options.max_memory_bytes = flags.max_memory_mb << 20;
   Pipeline pipeline(flags.bundle, options);
-  if (progress_on) std::fprintf(stderr, "%d threads\n", pipeline.threads());
+  if (progress_on) std::fprintf(stderr, "%d threads\n", thread_count());
 
   ClipRequest request;
   request.seed = flags.seed;
@@ -124,8 +125,7 @@ int run(const Flags& flags) {
     RunInfo info;
     info.stage = flags.stage;
     info.seed = flags.seed;
-    info.steps = flags.stage.empty() ? sampling.steps : 0;
-    info.threads = pipeline.threads();
+    if (flags.stage.empty()) info.sampling = sampling;
     info.warmup = flags.warmup;
     info.repeat = flags.repeat;
     info.verify_ms = pipeline.verify_ms();

@@ -20,6 +20,7 @@
 #include "runtime/noise.h"
 #include "runtime/sampler.h"
 #include "runtime/shared_pipeline.h"
+#include "runtime/threads.h"
 #include "runtime/version.h"
 
 namespace py = pybind11;
@@ -82,19 +83,19 @@ py::tuple generate(Pipeline& pipeline, const py::object& image, uint64_t seed,
   request.fps = fps;
   request.motion_bucket = motion_bucket;
   request.noise_aug = noise_aug;
+  mobilevd::RunInfo info;
+  info.tool = "mobilevd";
+  info.seed = seed;
+  info.sampling = pipeline.native().sampling(request);
+  info.verify_ms = pipeline.native().verify_ms();
+  info.estimated_bytes = pipeline.native().estimated_bytes();
   mobilevd::RunStats stats;
   mobilevd::Frames frames;
   {
     const py::gil_scoped_release no_gil;
-    frames = pipeline.generate(wait_for_turn(), request, stats, progress_callback(progress));
+    frames =
+        pipeline.generate(wait_for_turn(), std::move(request), stats, progress_callback(progress));
   }
-  mobilevd::RunInfo info;
-  info.tool = "mobilevd";
-  info.seed = seed;
-  info.steps = pipeline.native().sampling(request).steps;
-  info.threads = pipeline.native().threads();
-  info.verify_ms = pipeline.native().verify_ms();
-  info.estimated_bytes = pipeline.native().estimated_bytes();
   return py::make_tuple(
       to_array(std::move(frames.rgb), {frames.count, frames.height, frames.width, 3}),
       mobilevd::result_json(pipeline.native().bundle(), stats, info));
@@ -202,7 +203,7 @@ PYBIND11_MODULE(_runtime, m) {
            py::arg("steps") = py::none(), py::arg("fps") = py::none(),
            py::arg("motion_bucket") = py::none(), py::arg("noise_aug") = py::none(),
            py::arg("progress") = py::none())
-      .def_property_readonly("threads", [](const Pipeline& p) { return p.native().threads(); })
+      .def_property_readonly("threads", [](const Pipeline&) { return mobilevd::thread_count(); })
       .def_property_readonly("preset", [](const Pipeline& p) { return p.native().bundle().preset; })
       .def_property_readonly("fps",
                              [](const Pipeline& p) { return p.native().bundle().sampling.fps; })

@@ -125,20 +125,19 @@ void generate(mobilevd_pipeline& pipeline, mobilevd::ClipRequest request,
   if (!(from.motion_bucket < 0)) request.motion_bucket = from.motion_bucket;
   if (!(from.noise_aug < 0)) request.noise_aug = from.noise_aug;
 
-  const std::unique_lock<std::recursive_timed_mutex> turn(mobilevd::clip_turn());
-  mobilevd::RunStats stats;
-  const mobilevd::Frames frames =
-      pipeline.shared.generate(turn, request, stats, [&](const mobilevd::Progress& progress) {
-        return from.progress == nullptr ||
-               from.progress(from.user, progress.stage, progress.done, progress.total) == 0;
-      });
   mobilevd::RunInfo info;
   info.tool = "libmobilevd";
   info.seed = request.seed;
-  info.steps = native.sampling(request).steps;
-  info.threads = native.threads();
+  info.sampling = native.sampling(request);
   info.verify_ms = native.verify_ms();
   info.estimated_bytes = native.estimated_bytes();
+  const std::unique_lock<std::recursive_timed_mutex> turn(mobilevd::clip_turn());
+  mobilevd::RunStats stats;
+  const mobilevd::Frames frames = pipeline.shared.generate(
+      turn, std::move(request), stats, [&](const mobilevd::Progress& progress) {
+        return from.progress == nullptr ||
+               from.progress(from.user, progress.stage, progress.done, progress.total) == 0;
+      });
   pipeline.last_result = mobilevd::result_json(native.bundle(), stats, info);
   std::memcpy(out, frames.rgb.data(), needed);
 }

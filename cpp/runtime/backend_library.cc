@@ -5,7 +5,6 @@
 #include <executorch/runtime/kernel/operator_registry.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "runtime/error.h"
 #include "runtime/trial_process.h"
@@ -28,13 +27,12 @@ std::string joined(const std::vector<std::string>& names) {
 // Not global: a backend's own Vulkan entry points must not shadow those that a driver looks for.
 void* open_library(const std::string& path) { return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL); }
 
-std::string whole_path(const char* path) {
-  std::error_code none;
-  return path == nullptr ? "" : std::filesystem::weakly_canonical(path, none).string();
-}
+/// The handle of a library that the process has, which is the same for every name it goes by; null
+/// for others. Counts one more user, which does no harm: a backend stays.
+void* loaded_library(const char* path) { return dlopen(path, RTLD_NOW | RTLD_NOLOAD); }
 
-/// Whether a registered backend's object or code lies in the library of that file name.
-bool registered_from(const std::string& path) {
+/// Whether a registered backend's object or code lies in that library.
+bool registered_from(void* library) {
   for (std::size_t i = 0; i < et::get_num_registered_backends(); ++i) {
     const auto name = et::get_backend_name(i);
     const void* backend = name.ok() ? et::get_backend_class(*name) : nullptr;
@@ -42,7 +40,7 @@ bool registered_from(const std::string& path) {
     // The object may be on the heap; its table of virtual functions is the library's in any case.
     for (const void* address : {backend, *static_cast<const void* const*>(backend)}) {
       Dl_info info{};
-      if (dladdr(address, &info) != 0 && whole_path(info.dli_fname) == path) return true;
+      if (dladdr(address, &info) != 0 && loaded_library(info.dli_fname) == library) return true;
     }
   }
   return false;
@@ -62,9 +60,8 @@ Error not_loadable(const std::string& path, const std::string& reason) {
 
 void load_backend_library(const std::string& path) {
   if (path.empty()) throw Error("the path of a backend library is empty", Error::Kind::kUsage);
-  const std::string file = whole_path(path.c_str());
-  if (dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD) != nullptr) {
-    if (registered_from(file)) return;
+  if (void* library = loaded_library(path.c_str())) {
+    if (registered_from(library)) return;
   } else {
     const Trial trial = try_in_child([&path] { open_library(path); }, kTrialSeconds);
     if (!trial.survived) {

@@ -1,5 +1,7 @@
 #include "runtime/frames.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -113,23 +115,37 @@ struct TemporaryFolder {
   }
 };
 
-/// The folder's path without a "/" at its end.
+/// The folder itself: without a "/" at its end, and where a link to it leads, since a rename would
+/// replace the link.
 fs::path folder_path(const std::string& name) {
-  const fs::path target = fs::absolute(name);
+  const fs::path target = fs::weakly_canonical(fs::absolute(name));
   return target.has_filename() ? target : target.parent_path();
 }
 
+bool is_mount_point(const fs::path& folder) {
+  struct stat own{};
+  struct stat parents{};
+  return ::stat(folder.c_str(), &own) == 0 && ::stat(folder.parent_path().c_str(), &parents) == 0 &&
+         own.st_dev != parents.st_dev;
+}
+
 void check_png_folder(const std::string& name) {
+  const auto refuse = [&name](const std::string& why) {
+    throw Error("output " + name + why, Error::Kind::kUsage);
+  };
   const fs::path target = folder_path(name);
+  check_folder_of(target.string(), "output " + name);
+  if (fs::is_symlink(target)) refuse(" is a link to what is not there");
   if (!fs::exists(target)) return;
-  if (!fs::is_directory(target)) {
-    throw Error("output " + name + " exists and is no folder", Error::Kind::kUsage);
+  if (!fs::is_directory(target)) refuse(" exists and is no folder");
+  // Frames appear by a rename of the whole folder.
+  if (is_mount_point(target)) refuse(" is a mount point; choose a new folder in it");
+  if (fs::equivalent(target, fs::current_path())) {
+    refuse(" is the working folder; choose a new folder in it");
   }
   for (const auto& entry : fs::directory_iterator(target)) {
     if (!is_frame_name(entry.path().filename().string())) {
-      throw Error("output folder " + name + " holds other files (" +
-                      entry.path().filename().string() + "); choose a new folder",
-                  Error::Kind::kUsage);
+      refuse(" holds other files (" + entry.path().filename().string() + "); choose a new folder");
     }
   }
 }
@@ -171,8 +187,8 @@ void check_output(const std::string& path) {
   try {
     if (frame_format(path) == FrameFormat::kPngFolder) {
       check_png_folder(path);
-    } else if (fs::is_directory(path)) {
-      throw Error("output " + path + " is a folder", Error::Kind::kUsage);
+    } else {
+      check_output_file(path, "output " + path);
     }
   } catch (const fs::filesystem_error& error) {
     throw Error("cannot write " + path + ": " + error.code().message());

@@ -27,8 +27,9 @@ enum class FrameFormat { kY4m, kPngFolder };
 FrameFormat frame_format(const std::string& path);
 
 /// Throws Error (usage) for what write_frames() would refuse to write to, whatever the frames; to
-/// be called before the long work. A folder that exists is replaced only when it holds nothing but
-/// frame_*.png.
+/// be called before the long work: a folder that is not there or may not be written into, a mount
+/// point, the working folder. A folder that exists is replaced only when it holds nothing but
+/// frame_*.png; of a link to one, what it leads to.
 void check_output(const std::string& path);
 
 /// Checks as above, writes under a temporary name and renames, so that an error (disk full) leaves

@@ -57,21 +57,45 @@ RgbImage oriented(RgbImage image, int orientation) {
   return out;
 }
 
+Error neither_jpeg_nor_png(const std::string& name) {
+  return Error("image " + name + " is neither JPEG nor PNG; convert it first");
+}
+
+Error too_large(const std::string& name, std::size_t most) {
+  return Error("image " + name + " is larger than " + std::to_string(most >> 20) +
+               " MB; make it smaller first");
+}
+
+void check_memory(int width, int height, uint64_t max_bytes, const std::string& name) {
+  // The decoder's own planes, RGBA and RGB; later RGB and a plane of floats and its half-resized.
+  constexpr uint64_t kBytesPerPixel = 10;
+  const uint64_t needed =
+      kBytesPerPixel * static_cast<uint64_t>(width) * static_cast<uint64_t>(height);
+  if (needed <= max_bytes) return;
+  throw Error("image " + name + " has " + std::to_string(width) + " x " + std::to_string(height) +
+              " pixels and needs about " + std::to_string((needed >> 20) + 1) +
+              " MB, more than the allowed " + std::to_string(max_bytes >> 20) +
+              " MB; make it smaller, or raise --max-memory-mb");
+}
+
 }  // namespace
 
-RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& name) {
+RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& name,
+                      uint64_t max_memory_bytes) {
   const ImageContainer container = inspect_image(data, size);
-  if (container.format == ImageContainer::Format::kUnknown) {
-    throw Error("image " + name + " is neither JPEG nor PNG; convert it first");
-  }
+  if (container.format == ImageContainer::Format::kUnknown) throw neither_jpeg_nor_png(name);
   if (!container.complete) {
     throw Error("image " + name + " is truncated or damaged; fetch it again");
   }
-  if (size > (std::size_t{1} << 30)) throw Error("image " + name + " is larger than 1 GiB");
+  if (size > kMostImageBytes) throw too_large(name, kMostImageBytes);
   int width = 0;
   int height = 0;
   int channels = 0;
-  const std::unique_ptr<stbi_uc, void (*)(void*)> rgba(
+  if (max_memory_bytes > 0 &&
+      stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0) {
+    check_memory(width, height, max_memory_bytes, name);
+  }
+  std::unique_ptr<stbi_uc, void (*)(void*)> rgba(
       stbi_load_from_memory(data, static_cast<int>(size), &width, &height, &channels, 4),
       &stbi_image_free);
   if (!rgba) {
@@ -90,10 +114,11 @@ RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& 
       image.pixels[3 * i + c] = static_cast<uint8_t>((over_white + 127) / 255);
     }
   }
+  rgba.reset();  // turning takes a copy of its own
   return oriented(std::move(image), container.orientation);
 }
 
-std::string read_bytes(const std::string& path) {
+std::string read_bytes(const std::string& path, std::size_t most) {
   const auto unreadable = [&path](const char* why) {
     return Error("cannot read image " + path + ": " + why);
   };
@@ -102,6 +127,10 @@ std::string read_bytes(const std::string& path) {
   std::string bytes;
   char part[1 << 16];
   while (const std::size_t count = std::fread(part, 1, sizeof part, file.get())) {
+    if (bytes.empty() && image_format(part, count) == ImageContainer::Format::kUnknown) {
+      throw neither_jpeg_nor_png(path);
+    }
+    if (count > most - bytes.size()) throw too_large(path, most);
     bytes.append(part, count);
   }
   // A folder opens, but reading it is an error.

@@ -15,11 +15,17 @@ struct RgbImage {
 
 /// Decodes a whole JPEG or PNG held in memory: EXIF rotation applied, alpha composited over white,
 /// grey and palette expanded, 16 bits reduced to 8. One decoder for C++ and Python, so that bits
-/// agree. `name` stands in the messages. Throws Error for anything else, truncated or broken.
-RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& name);
+/// agree. `name` stands in the messages. Throws Error for anything else, truncated or broken, and
+/// for a picture that takes more than about `max_memory_bytes` (0: no limit) until it is cropped.
+RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& name,
+                      uint64_t max_memory_bytes = 0);
 
-/// The bytes of a file. Throws Error.
-std::string read_bytes(const std::string& path);
+/// Larger files are no pictures for us.
+inline constexpr std::size_t kMostImageBytes = std::size_t{1} << 30;
+
+/// The bytes of a JPEG or PNG file. Throws Error, for what begins like neither at once, and for
+/// more than `most` bytes when it has read as many.
+std::string read_bytes(const std::string& path, std::size_t most = kMostImageBytes);
 
 /// A rectangle of an image, in pixels.
 struct Crop {

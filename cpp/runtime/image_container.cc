@@ -123,16 +123,19 @@ int exif_orientation(const uint8_t* tiff, std::size_t size) {
   return 1;
 }
 
-ImageContainer inspect_image(const uint8_t* data, std::size_t size) {
+ImageContainer::Format image_format(const void* data, std::size_t size) {
   static constexpr uint8_t kPngSignature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  static constexpr uint8_t kJpegSignature[3] = {0xFF, 0xD8, 0xFF};
+  if (size >= 3 && std::memcmp(data, kJpegSignature, 3) == 0) return ImageContainer::Format::kJpeg;
+  if (size >= 8 && std::memcmp(data, kPngSignature, 8) == 0) return ImageContainer::Format::kPng;
+  return ImageContainer::Format::kUnknown;
+}
+
+ImageContainer inspect_image(const uint8_t* data, std::size_t size) {
   ImageContainer image;
-  if (size >= 3 && data[0] == 0xFF && data[1] == 0xD8 && data[2] == 0xFF) {
-    image.format = ImageContainer::Format::kJpeg;
-    inspect_jpeg(data, size, image);
-  } else if (size >= 8 && std::memcmp(data, kPngSignature, 8) == 0) {
-    image.format = ImageContainer::Format::kPng;
-    inspect_png(data, size, image);
-  }
+  image.format = image_format(data, size);
+  if (image.format == ImageContainer::Format::kJpeg) inspect_jpeg(data, size, image);
+  if (image.format == ImageContainer::Format::kPng) inspect_png(data, size, image);
   return image;
 }
 

@@ -14,6 +14,9 @@ struct ImageContainer {
   int orientation = 1;    ///< EXIF orientation 1..8; 1 when absent or unreadable
 };
 
+/// The format, by the first bytes of a file.
+ImageContainer::Format image_format(const void* data, std::size_t size);
+
 ImageContainer inspect_image(const uint8_t* data, std::size_t size);
 
 /// Orientation tag (0x0112) of a TIFF block as EXIF holds it; 1 when absent or unreadable.

@@ -15,6 +15,22 @@ namespace mobilevd {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr char kStdout[] = "/dev/stdout";
+constexpr char kStderr[] = "/dev/stderr";
+
+bool is_standard_stream(const std::string& path) { return path == kStdout || path == kStderr; }
+
+/// A rename would replace a link, so it is followed first.
+std::string resolved(const std::string& path) {
+  std::error_code unresolved;
+  const fs::path target = fs::weakly_canonical(path, unresolved);
+  return unresolved ? path : target.string();
+}
+
+}  // namespace
+
 std::string temporary_name(const std::string& path) {
   const fs::path target(path);
   const std::string hidden =
@@ -22,13 +38,36 @@ std::string temporary_name(const std::string& path) {
   return (target.parent_path() / hidden).string();
 }
 
+void check_folder_of(const std::string& path, const std::string& what) {
+  fs::path target = fs::absolute(path);
+  if (!target.has_filename()) target = target.parent_path();
+  const fs::path folder = target.parent_path();
+  std::error_code none;
+  if (!fs::is_directory(folder, none)) {
+    throw Error(what + ": there is no folder " + folder.string(), Error::Kind::kUsage);
+  }
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw Error(what + ": cannot write into " + folder.string() + ": " + std::strerror(errno) +
+                    "; choose another folder",
+                Error::Kind::kUsage);
+  }
+}
+
+void check_output_file(const std::string& path, const std::string& what) {
+  struct stat info{};
+  const bool exists = ::stat(path.c_str(), &info) == 0;
+  if (exists && S_ISDIR(info.st_mode)) throw Error(what + " is a folder", Error::Kind::kUsage);
+  if (is_standard_stream(path) || (exists && !S_ISREG(info.st_mode))) return;
+  check_folder_of(resolved(path), what);
+}
+
 namespace {
 
 /// An open file for names that stand for something else than a file, else -1: the standard streams
 /// (opening them anew would lose their position) and existing devices and pipes.
 int open_directly(const std::string& path) {
-  if (path == "/dev/stdout") return ::dup(STDOUT_FILENO);
-  if (path == "/dev/stderr") return ::dup(STDERR_FILENO);
+  if (path == kStdout) return ::dup(STDOUT_FILENO);
+  if (path == kStderr) return ::dup(STDERR_FILENO);
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return -1;
   return ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
@@ -38,10 +77,7 @@ int open_directly(const std::string& path) {
 
 OutputFile::OutputFile(const std::string& path) : path_(path), file_(open_directly(path)) {
   if (file_ >= 0) return;
-  // A rename would replace a link, so it is followed first.
-  std::error_code unresolved;
-  const fs::path target = fs::weakly_canonical(path, unresolved);
-  if (!unresolved) path_ = target.string();
+  path_ = resolved(path_);
   const std::string name = temporary_name(path_);
   file_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file_ < 0) fail("create");

@@ -27,6 +27,14 @@ class OutputFile {
   int file_ = -1;
 };
 
+/// Throws Error (usage) when an OutputFile of that path could not be made: a folder, or a name in a
+/// folder that check_folder_of() refuses. `what` begins the message: "output clip.y4m".
+void check_output_file(const std::string& path, const std::string& what);
+
+/// Throws Error (usage) when no new name could be made beside `path`: its folder is not there, or
+/// may not be written into.
+void check_folder_of(const std::string& path, const std::string& what);
+
 /// Writes `bytes` to `path` as an OutputFile.
 void write_file(const std::string& path, const std::string& bytes);
 

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -55,9 +54,10 @@ bool ends_with(const std::string& text, const std::string& end) {
 
 std::vector<std::string> names_in(const std::string& folder, const std::string& start) {
   std::vector<std::string> names;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none)) {
-    std::string name = entry.path().filename().string();
+  std::error_code problem;  // others may change the folder meanwhile: then what was seen so far
+  for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end;
+       entry.increment(problem)) {
+    std::string name = entry->path().filename().string();
     if (starts_with(name, start)) names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end());
@@ -82,6 +82,15 @@ bool is_whole(const std::string& path) {
   char magic[sizeof kMagic] = {};
   return file.seekg(-8, std::ios::end) && file.read(magic, sizeof magic) &&
          std::equal(std::begin(magic), std::end(magic), std::begin(kMagic));
+}
+
+/// Whether the content is `sum`'s; false also for a file that went away or cannot be read.
+bool has_sum(const std::string& path, const std::string& sum) {
+  try {
+    return xxh64_of_file(path) == sum;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 /// XNNPACK keeps its file locked as long as it is mapped, and a second process that finds it locked
@@ -163,7 +172,7 @@ std::string PackedWeights::find(bool verify) const {
     if (!ends_with(name, kEnding) || path.size() > kMaxPath) continue;
     const std::string sum = name.substr(reader_prefix_.size(),
                                         name.size() - reader_prefix_.size() - sizeof kEnding + 1);
-    if (is_whole(path) && (!verify || xxh64_of_file(path) == sum)) return path;
+    if (is_whole(path) && (!verify || has_sum(path, sum))) return path;
     ::unlink(path.c_str());
   }
   return "";
@@ -202,14 +211,13 @@ bool PackedWeights::start_file() {
         ", which has " + std::to_string(space.available >> 20));
     return false;
   }
-  static std::atomic<int> count{0};
-  const std::string name = ".tmp." + std::to_string(::getpid()) + "." + std::to_string(count++);
-  path_ = (fs::path(folder_) / name).string();
   if (folder_.size() + reader_prefix_.size() + 32 > kMaxPath) {
     off("the path of " + folder_ + " is too long for packed weights");
     return false;
   }
-  const int file = ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  // New for certain: containers that share a folder have processes of the same id.
+  path_ = (fs::path(folder_) / (".tmp." + std::to_string(::getpid()) + ".XXXXXX")).string();
+  const int file = ::mkostemp(path_.data(), O_CLOEXEC);
   if (file < 0) {
     off("cannot write into " + folder_ + ": " + std::strerror(errno));
     return false;

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
+#include "mobilevd/kernels/dispatch.h"
 #include "runtime/error.h"
 #include "runtime/host.h"
 #include "runtime/image.h"
@@ -101,6 +103,8 @@ struct UnetInputs {
 
 Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     : bundle_(read_bundle(folder)), options_(options) {
+  const kernels::Status isa = kernels::startup_status();
+  if (!isa.ok()) throw Error(isa.message, Error::Kind::kUsage);
   const auto start = Clock::now();
   const PackedFolder packed_in = PackedFolder::from_flag(options_.packed_folder, folder);
   for (const auto& [name, stage] : bundle_.stages) {
@@ -120,7 +124,7 @@ Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
   check_files(bundle_, options_.verify);
   verify_ms_ = milliseconds_since(start);
   for (const auto& [name, stage] : bundle_.stages) check_required_ops(stage);
-  threads_ = set_threads(options_.threads);
+  set_threads(options_.threads);
 }
 
 uint64_t Pipeline::estimate() const {
@@ -146,8 +150,9 @@ Stage& Pipeline::acquire(const std::string& name, RunStats& stats) {
   PackedWeights& packed = *packed_.at(name);
   new_peak_rss();
   if (fresh) stage = std::make_unique<Stage>(bundle_, name, options_.record, &packed);
-  // A stage kept from a warm-up run tells its load time once more.
+  // A stage kept from a warm-up run tells once more what its load took.
   StageStats& of_stage = stats.stages[name];
+  of_stage.peak_rss_mb = std::max(of_stage.peak_rss_mb, stage->load_peak_rss_mb());
   if (fresh || of_stage.loads.count() == 0) of_stage.loads.add(stage->load_ms());
   of_stage.packed_weights = stage->packed_weights();
   of_stage.why_not_packed = packed.why_off();
@@ -165,7 +170,8 @@ NamedOutputs Pipeline::run(Stage& stage, const std::string& name, const NamedInp
   NamedOutputs outputs = stage.run(inputs);
   StageStats& of_stage = stats.stages[name];
   of_stage.runs.add(stage.last_run_ms());
-  of_stage.peak_rss_mb = recent_peak_rss_mb();
+  of_stage.peak_rss_mb = std::max(of_stage.peak_rss_mb, recent_peak_rss_mb());
+  stats.threads = thread_count();
   for (const ops::OpCount& op : stage.last_run_ops()) {
     OpStats& total = of_stage.ops[op.name];
     total.isa = op.isa;
@@ -175,8 +181,7 @@ NamedOutputs Pipeline::run(Stage& stage, const std::string& name, const NamedInp
   return outputs;
 }
 
-Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
-                          const ProgressCallback& progress) {
+Frames Pipeline::generate(ClipRequest request, RunStats& stats, const ProgressCallback& progress) {
   const SamplingSpec spec = sampling(request);
   const ClipShapes& shapes = bundle_.shapes;
   const StageSpec& encoder_spec = bundle_.stage("image_encoder");
@@ -185,13 +190,12 @@ Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
   const int evaluations = evaluation_count(spec);
   ProgressMeter meter(progress, 2 + evaluations + static_cast<int>(shapes.frames / chunk));
 
-  RgbImage decoded;
-  if (!request.picture) {
-    decoded = decode_image(reinterpret_cast<const uint8_t*>(request.image.data()),
-                           request.image.size(), request.image_name);
-  }
-  const RgbImage& picture = request.picture ? *request.picture : decoded;
-  const Crop crop = centre_crop(picture.width, picture.height, shapes.width, shapes.height);
+  RgbImage picture =
+      request.picture
+          ? std::move(*request.picture)
+          : decode_image(reinterpret_cast<const uint8_t*>(request.image.data()),
+                         request.image.size(), request.image_name, options_.max_memory_bytes);
+  request.image = std::string();
   if (!programs_checked_) {  // not after minutes in the first stages
     for (const auto& [name, unused] : bundle_.stages) check_program(bundle_, name);
     programs_checked_ = true;
@@ -206,16 +210,19 @@ Frames Pipeline::generate(const ClipRequest& request, RunStats& stats,
   } const release_all{this};
 
   meter.report("image_encoder");
+  // Both stages' inputs now, so that a large picture is gone before anything is loaded.
+  const Crop crop = centre_crop(picture.width, picture.height, shapes.width, shapes.height);
   const std::vector<float> encoder_image = image_input(
       picture, crop, encoder_spec.input("image"), encoder_spec.image_mean, encoder_spec.image_std);
+  std::vector<float> image = image_input(picture, crop, bundle_.stage("vae_encoder").input("image"),
+                                         {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5});
+  picture = RgbImage();
   const std::vector<float> token = run(acquire("image_encoder", stats), "image_encoder",
                                        {{"image", encoder_image.data()}}, stats)["image_embeds"];
   release("image_encoder");
   meter.advance("vae_encoder");
 
   // SVD conditions on a slightly noisy picture: image + noise_aug * n.
-  std::vector<float> image = image_input(picture, crop, bundle_.stage("vae_encoder").input("image"),
-                                         {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5});
   std::vector<float> noise(image.size());
   normal(request.seed, kImageAugmentation, noise.size(), noise.data());
   for (std::size_t i = 0; i < image.size(); ++i) {

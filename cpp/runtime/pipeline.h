@@ -17,11 +17,11 @@
 namespace mobilevd {
 
 struct PipelineOptions {
-  int threads = 0;                ///< 0: the performance cores
+  int threads = 0;                ///< for set_threads()
   bool verify = true;             ///< compare every file's sha256 with bundle.json
   bool keep_loaded = false;       ///< keep stages between clips; else each is freed after its part
   bool record = false;            ///< ExecuTorch's profiler on, see Pipeline::etdumps()
-  uint64_t max_memory_bytes = 0;  ///< refuse to start above this estimate; 0: no limit
+  uint64_t max_memory_bytes = 0;  ///< refuse a bundle, or a picture, of a higher estimate; 0: none
   std::string packed_folder;      ///< for PackedFolder::from_flag()
 };
 
@@ -49,11 +49,11 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 /// The same bundle, request and machine give the same bits, whatever the number of threads.
 class Pipeline {
  public:
-  /// Reads and checks the bundle and sets ExecuTorch's threads; loads no stage yet. Throws Error.
+  /// Reads and checks the bundle and sets ExecuTorch's threads; loads no stage yet. Throws Error,
+  /// of kind kUsage also for a MOBILEVD_ISA that this CPU does not have.
   explicit Pipeline(const std::string& folder, const PipelineOptions& options = {});
 
   const Bundle& bundle() const { return bundle_; }
-  int threads() const { return threads_; }
   double verify_ms() const { return verify_ms_; }  ///< of checking files, packed weights' too
   uint64_t estimated_bytes() const { return estimated_bytes_; }  ///< estimate_memory(), at first
   bool keeps_loaded() const { return options_.keep_loaded; }
@@ -61,9 +61,9 @@ class Pipeline {
   /// The bundle's sampling constants with the request's in their place, checked.
   SamplingSpec sampling(const ClipRequest& request) const;
 
-  /// Makes one clip and adds its times to `stats`.
-  Frames generate(const ClipRequest& request, RunStats& stats,
-                  const ProgressCallback& progress = {});
+  /// Makes one clip and adds its times to `stats`. The picture is freed before a stage is loaded.
+  /// To know each stage's peak memory it begins the process's VmHWM (/proc/self/status) anew.
+  Frames generate(ClipRequest request, RunStats& stats, const ProgressCallback& progress = {});
 
   /// Runs one stage once on N(0, 1) inputs of the seed, for timing.
   void run_stage(const std::string& name, uint64_t seed, RunStats& stats);
@@ -81,7 +81,6 @@ class Pipeline {
   Bundle bundle_;
   PipelineOptions options_;
   std::map<std::string, std::unique_ptr<PackedWeights>> packed_;
-  int threads_ = 0;
   double verify_ms_ = 0.0;
   uint64_t estimated_bytes_ = 0;
   bool programs_checked_ = false;

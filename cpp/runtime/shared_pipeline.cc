@@ -1,5 +1,7 @@
 #include "runtime/shared_pipeline.h"
 
+#include <utility>
+
 #include "runtime/error.h"
 
 namespace mobilevd {
@@ -10,7 +12,7 @@ std::recursive_timed_mutex& clip_turn() {
 }
 
 Frames SharedPipeline::generate(const std::unique_lock<std::recursive_timed_mutex>& turn,
-                                const ClipRequest& request, RunStats& stats,
+                                ClipRequest request, RunStats& stats,
                                 const ProgressCallback& progress) {
   if (!turn.owns_lock()) throw Error("a clip was started out of its turn");
   if (busy_) {
@@ -22,7 +24,7 @@ Frames SharedPipeline::generate(const std::unique_lock<std::recursive_timed_mute
     explicit Busy(bool& busy) : flag(busy) { flag = true; }
     ~Busy() { flag = false; }
   } const busy(busy_);
-  return native_.generate(request, stats, progress);
+  return native_.generate(std::move(request), stats, progress);
 }
 
 }  // namespace mobilevd

@@ -22,8 +22,8 @@ class SharedPipeline {
 
   /// Pipeline::generate() in the turn that `turn` holds. Throws Error (usage) in a progress
   /// callback of this same pipeline.
-  Frames generate(const std::unique_lock<std::recursive_timed_mutex>& turn,
-                  const ClipRequest& request, RunStats& stats, const ProgressCallback& progress);
+  Frames generate(const std::unique_lock<std::recursive_timed_mutex>& turn, ClipRequest request,
+                  RunStats& stats, const ProgressCallback& progress);
 
  private:
   Pipeline native_;

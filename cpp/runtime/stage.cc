@@ -14,6 +14,7 @@
 #include "runtime/backend_library.h"
 #include "runtime/error.h"
 #include "runtime/executorch_log.h"
+#include "runtime/host.h"
 #include "runtime/threads.h"
 #if MOBILEVD_HAS_ETDUMP
 #include <executorch/devtools/etdump/etdump_flatcc.h>
@@ -146,6 +147,7 @@ struct Stage::Loaded {
   StageLease lease;
   std::unique_ptr<Module> module;
   double load_ms = 0.0;
+  double load_peak_rss_mb = 0.0;
   double run_ms = 0.0;
   PackedWeights::State packed = PackedWeights::State::kOff;
   std::vector<ops::OpCount> run_ops;
@@ -188,6 +190,7 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record, PackedW
                 std::to_string(static_cast<int>(error)) + last_executorch_error());
   }
   loaded_->load_ms = milliseconds_since(start);
+  loaded_->load_peak_rss_mb = recent_peak_rss_mb();
   if (!packed_file.empty()) {
     last_executorch_error();  // XNNPACK tells of files that it may not write into, which is meant
     const PackedWeights::State state = packed->state();
@@ -199,6 +202,7 @@ Stage::Stage(const Bundle& bundle, const std::string& name, bool record, PackedW
 Stage::~Stage() = default;
 
 double Stage::load_ms() const { return loaded_->load_ms; }
+double Stage::load_peak_rss_mb() const { return loaded_->load_peak_rss_mb; }
 PackedWeights::State Stage::packed_weights() const { return loaded_->packed; }
 double Stage::last_run_ms() const { return loaded_->run_ms; }
 const std::vector<ops::OpCount>& Stage::last_run_ops() const { return loaded_->run_ops; }
@@ -225,6 +229,7 @@ NamedOutputs Stage::run(const NamedInputs& inputs) {
     arguments.emplace_back(tensors.back());
   }
 
+  last_executorch_error();  // none of an earlier call's
   const std::vector<ops::OpCount> before = ops::op_counts();
   const auto start = std::chrono::steady_clock::now();
   const auto result =

@@ -33,6 +33,7 @@ class Stage {
   NamedOutputs run(const NamedInputs& inputs);
 
   double load_ms() const;
+  double load_peak_rss_mb() const;              ///< recent_peak_rss_mb() when it was loaded
   PackedWeights::State packed_weights() const;  ///< what loading did
   double last_run_ms() const;  ///< of the program alone, without the checks around it
   /// Our own ops that the last run called, by name. Another program that runs meanwhile counts,

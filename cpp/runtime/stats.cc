@@ -92,6 +92,9 @@ std::string result_json(const Bundle& bundle, const RunStats& stats, const RunIn
     load_ms += found->second.loads.median();
     stages[name] = stage_json(bundle.stage(name), found->second);
   }
+  const auto setting = [&info](double SamplingSpec::* member) {
+    return info.sampling ? Json(*info.sampling.*member) : Json();
+  };
   const Json json = {
       {"schema_version", 1},
       {"tool", info.tool},
@@ -105,9 +108,12 @@ std::string result_json(const Bundle& bundle, const RunStats& stats, const RunIn
         {"precision", bundle.precision}}},
       {"stage", text_or_null(info.stage)},
       {"seed", info.seed},
-      {"steps", info.steps},
+      {"steps", info.sampling ? info.sampling->steps : 0},
+      {"fps", setting(&SamplingSpec::fps)},
+      {"motion_bucket", setting(&SamplingSpec::motion_bucket)},
+      {"noise_aug", setting(&SamplingSpec::noise_aug)},
       {"nfe", stats.evaluations},
-      {"threads", info.threads},
+      {"threads", stats.threads},
       {"isa", kernels::isa_name(kernels::isa())},
       {"warmup", info.warmup},
       {"repeat", info.repeat},

@@ -48,14 +48,16 @@ struct RunStats {
   std::map<std::string, StageStats> stages;
   Timings totals;       ///< whole clips, from the decoded picture to the frames, loading included
   int evaluations = 0;  ///< of the UNet, for one clip
+  int threads = 0;      ///< of ExecuTorch's pool while the last stage ran
 };
 
 /// The other facts of a result. Strings that are empty and options that are unset become null.
 struct RunInfo {
   std::string tool = "mobilevd_runner";
-  std::string stage;  ///< set when only this stage ran, on random inputs
+  std::string stage;                     ///< set when only this stage ran, on random inputs
+  std::optional<SamplingSpec> sampling;  ///< of clips; its steps are 0 when unset
   uint64_t seed = 0;
-  int steps = 0, threads = 0, warmup = 0, repeat = 1;
+  int warmup = 0, repeat = 1;
   double verify_ms = 0.0;
   uint64_t estimated_bytes = 0;  ///< what estimate_memory() said before
   std::string output, float_frames;

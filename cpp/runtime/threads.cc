@@ -19,6 +19,7 @@ namespace {
 // Held while the pool is replaced, so that no stage starts meanwhile.
 std::mutex pool_mutex;
 int living_stages = 0;
+bool size_was_asked_for = false;
 
 int usable_core_count() {
   cpu_set_t set;
@@ -55,25 +56,44 @@ int performance_core_count(const std::string& cpu_folder) {
   return std::min(usable, static_cast<int>(fast));
 }
 
-int set_threads(int threads) {
+namespace {
+
+executorch::extension::threadpool::ThreadPool& shared_pool() {
+  auto* pool = executorch::extension::threadpool::get_threadpool();
+  if (pool == nullptr) throw Error("ExecuTorch has no thread pool in this build");
+  return *pool;
+}
+
+}  // namespace
+
+int thread_count() {
+  const std::lock_guard<std::mutex> lock(pool_mutex);
+  return static_cast<int>(shared_pool().get_thread_count());
+}
+
+void set_threads(int threads) {
   if (threads < 0 || threads > 1024) {
     throw Error("threads must be between 1 and 1024", Error::Kind::kUsage);
   }
-  if (threads == 0) threads = performance_core_count();
   const std::lock_guard<std::mutex> lock(pool_mutex);
-  auto* pool = executorch::extension::threadpool::get_threadpool();
-  if (pool == nullptr) throw Error("ExecuTorch has no thread pool in this build");
-  if (pool->get_thread_count() == static_cast<std::size_t>(threads)) return threads;
-  if (living_stages > 0) {
-    throw Error(
-        "the number of threads can't change while a pipeline keeps its stages loaded; "
-        "release it first",
-        Error::Kind::kUsage);
+  auto& pool = shared_pool();
+  const bool asked_for = threads != 0;
+  if (!asked_for) {
+    if (size_was_asked_for || living_stages > 0) return;
+    threads = performance_core_count();
   }
-  if (!pool->_unsafe_reset_threadpool(static_cast<std::uint32_t>(threads))) {
-    throw Error("cannot start " + std::to_string(threads) + " threads");
+  if (pool.get_thread_count() != static_cast<std::size_t>(threads)) {
+    if (living_stages > 0) {
+      throw Error(
+          "the number of threads can't change while a pipeline keeps its stages loaded; "
+          "release it first",
+          Error::Kind::kUsage);
+    }
+    if (!pool._unsafe_reset_threadpool(static_cast<std::uint32_t>(threads))) {
+      throw Error("cannot start " + std::to_string(threads) + " threads");
+    }
   }
-  return threads;
+  size_was_asked_for = size_was_asked_for || asked_for;
 }
 
 }  // namespace mobilevd

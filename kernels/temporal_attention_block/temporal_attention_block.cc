@@ -1,6 +1,7 @@
 #include "mobilevd/kernels/temporal_attention_block.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -92,6 +93,9 @@ Status run(const float* x, const Weights& weights, float* out, const TemporalAtt
   const Status startup = startup_status();
   if (!startup.ok()) return startup;
   if (const char* message = wrong(s)) return invalid_argument(message);
+  if (!(eps > 0) || !std::isfinite(eps)) {
+    return invalid_argument("temporal_attention_block: eps must be positive and finite");
+  }
   if (s.batch == 0 || s.positions == 0) return ok_status();
   if (x == nullptr || out == nullptr) {
     return invalid_argument("temporal_attention_block: x and out must not be null");

@@ -65,6 +65,29 @@ TEST(TemporalAttentionBlockErrors, NullOverlapAndScratch) {
                    .ok());
 }
 
+TEST(TemporalAttentionBlockErrors, EpsIsPositiveAndFinite) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kInt8}) {
+    Problem problem({1, 7, 3, 16, 1, 8, 8}, 1, precision);
+    const auto refuses = [&](float eps) {
+      const auto call = [&](const auto& weights) {
+        return temporal_attention_block(problem.x, weights, problem.out, problem.shape, 1, eps,
+                                        problem.scratch.data(), problem.scratch.size());
+      };
+      problem.out[0] = 3;
+      const Status status =
+          precision == Precision::kInt8 ? call(problem.int8_weights()) : call(problem.weights());
+      EXPECT_EQ(status.code, StatusCode::kInvalidArgument) << eps;
+      EXPECT_NE(std::string(status.message).find("eps must be positive and finite"),
+                std::string::npos);
+      EXPECT_EQ(problem.out[0], 3);
+    };
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    for (const float eps : {0.0f, -1e-5f, kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+      refuses(eps);
+    }
+  }
+}
+
 TEST(TemporalAttentionBlockHeadDims, FollowFromThePackedSizes) {
   for (std::int64_t heads = 1; heads <= 20; ++heads) {
     for (std::int64_t qk = 8; qk <= 128; qk += 8) {

@@ -42,6 +42,13 @@ TEST_F(BackendLibrary, AddsItsBackendAndTwiceIsAsGoodAsOnce) {
   EXPECT_TRUE(has_backend("CopyBackend"));
 }
 
+TEST_F(BackendLibrary, AnyNameOfTheSameLibraryIsAsGood) {
+  load_backend_library(library("further_backend"));
+  load_backend_library("libfurther_backend.so");  // which the loader, not the working folder, knows
+  std::filesystem::create_symlink(library("further_backend"), path("link.so"));
+  load_backend_library(path("link.so"));
+}
+
 TEST_F(BackendLibrary, OneThatTheProcessHasAlreadyIsAccepted) {
   ASSERT_NE(dlopen(library("further_backend").c_str(), RTLD_NOW), nullptr);
   load_backend_library(library("further_backend"));

@@ -142,6 +142,32 @@ TEST_F(FramesFile, OutputsAreCheckedWithoutFrames) {
   for (const char* name : {"new", "new.y4m", "empty", "clip", "clip/"}) check_output(path(name));
 }
 
+TEST_F(FramesFile, WhatNoRenameCanReplaceIsRefused) {
+  const auto refusal = [](const std::string& name) {
+    return testing::error_of([&] { check_output(name); });
+  };
+  EXPECT_NE(refusal("/proc").find("is a mount point"), std::string::npos);
+  std::filesystem::create_symlink("nowhere", path("link"));
+  EXPECT_NE(refusal(path("link")).find("is a link to what is not there"), std::string::npos);
+  EXPECT_NE(refusal(path("none/clip")).find("there is no folder " + path("none")),
+            std::string::npos);
+  std::filesystem::create_directory(path("empty"));
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(path("empty"));
+  const std::string here = refusal(".");
+  std::filesystem::current_path(before);
+  EXPECT_EQ(here, "output . is the working folder; choose a new folder in it");
+}
+
+TEST_F(FramesFile, ALinkToAFolderStays) {
+  std::filesystem::create_directory(path("real"));
+  std::filesystem::create_directory_symlink("real", path("link"));
+  for (int i = 0; i < 2; ++i) write_frames(two_frames(), 7, path("link"));
+  EXPECT_TRUE(std::filesystem::is_symlink(path("link")));
+  EXPECT_TRUE(std::filesystem::exists(path("real/frame_0001.png")));
+  EXPECT_EQ(entries(), 2u);
+}
+
 TEST_F(FramesFile, AFolderWithOtherThingsIsLeftAlone) {
   std::filesystem::create_directory(path("photos"));
   put("photos/holiday.png", "precious");

@@ -53,15 +53,21 @@ TEST(HostMemory, ThePeakBeginsAnewAndIsRemembered) {
 }
 
 TEST_F(Host, ThreadsAreSetAndKeptWhileAStageLives) {
-  EXPECT_EQ(set_threads(2), 2);
-  EXPECT_EQ(set_threads(1), 1);
+  const auto after = [](int threads) {
+    set_threads(threads);
+    return thread_count();
+  };
+  EXPECT_EQ(after(2), 2);
+  EXPECT_EQ(after(1), 1);
   {
     const StageLease stage;
-    EXPECT_EQ(set_threads(1), 1);
+    EXPECT_EQ(after(1), 1);
     EXPECT_NE(testing::error_of([] { set_threads(2); }).find("release it first"),
               std::string::npos);
+    EXPECT_EQ(after(0), 1);
   }
-  EXPECT_EQ(set_threads(2), 2);
+  EXPECT_EQ(after(3), 3);
+  EXPECT_EQ(after(0), 3) << "a size that was asked for stays";
   EXPECT_NE(testing::error_of([] { set_threads(-1); }).find("between 1"), std::string::npos);
 }
 

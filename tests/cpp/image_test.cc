@@ -75,11 +75,25 @@ TEST(Decode, BadBytesAreNamed) {
   EXPECT_NE(testing::error_of([&] { decode(flipped); }).find("damaged"), std::string::npos);
 }
 
+TEST(Decode, APictureBeyondTheMemoryAllowedIsRefused) {
+  const std::string bytes = png(512, 256, 3, std::vector<uint8_t>(3 * 512 * 256, 9));
+  const auto decode_within = [&](uint64_t memory) {
+    return decode_image(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), "test",
+                        memory);
+  };
+  EXPECT_EQ(decode_within(10 * 512 * 256).width, 512);
+  EXPECT_EQ(
+      testing::error_of([&] { decode_within(1 << 20); }),
+      "image test has 512 x 256 pixels and needs about 2 MB, more than the allowed 1 MB; make "
+      "it smaller, or raise --max-memory-mb");
+}
+
 using ImageFile = testing::ScratchFolder;
 
 TEST_F(ImageFile, WhyItCannotBeReadIsSaid) {
   put("empty.png", "");
-  put("photo.png", std::string("a\0b", 3));
+  put("photo.jpg", std::string("\xff\xd8\xff\0b", 5));
+  put("text.png", "none");
   const auto why = [&](const std::string& name) {
     return testing::error_of([&] { read_bytes(path(name)); });
   };
@@ -88,7 +102,20 @@ TEST_F(ImageFile, WhyItCannotBeReadIsSaid) {
   EXPECT_EQ(why("none.png"),
             "cannot read image " + path("none.png") + ": No such file or directory");
   EXPECT_EQ(why("."), "cannot read image " + path(".") + ": Is a directory");
-  EXPECT_EQ(read_bytes(path("photo.png")), std::string("a\0b", 3));
+  EXPECT_EQ(why("text.png"),
+            "image " + path("text.png") + " is neither JPEG nor PNG; convert it first");
+  EXPECT_EQ(read_bytes(path("photo.jpg")), std::string("\xff\xd8\xff\0b", 5));
+}
+
+TEST_F(ImageFile, IsReadUpToALimitOnly) {
+  EXPECT_NE(testing::error_of([] { read_bytes("/dev/zero"); }).find("neither JPEG nor PNG"),
+            std::string::npos);
+  const std::size_t limit = std::size_t{1} << 20;
+  put("photo.jpg", "\xff\xd8\xff" + std::string(limit - 3, '\0'));
+  EXPECT_EQ(read_bytes(path("photo.jpg"), limit).size(), limit);
+  put("photo.jpg", "\xff\xd8\xff" + std::string(limit - 2, '\0'));
+  EXPECT_EQ(testing::error_of([&] { read_bytes(path("photo.jpg"), limit); }),
+            "image " + path("photo.jpg") + " is larger than 1 MB; make it smaller first");
 }
 
 TEST(Resize, SameSizeIsExact) {

@@ -66,6 +66,30 @@ TEST_F(OutputFileTest, FullDeviceAndMissingFolderAreErrors) {
             std::string::npos);
 }
 
+TEST_F(OutputFileTest, WhatCannotBeWrittenIsKnownBefore) {
+  const auto refusal = [&](const std::string& name) {
+    return testing::error_of([&] { check_output_file(path(name), "--json"); });
+  };
+  EXPECT_EQ(refusal("none/a"), "--json: there is no folder " + path("none"));
+  EXPECT_EQ(refusal("."), "--json is a folder");
+  check_output_file("/dev/stdout", "--json");
+  check_output_file("/dev/null", "--json");
+  check_output_file(path("a"), "--json");
+
+  std::filesystem::create_directory(path("sub"));
+  put("sub/a", "old");
+  std::filesystem::create_symlink("sub/a", path("link"));
+  std::filesystem::permissions(path("sub"), std::filesystem::perms(0555));
+  const uid_t user = ::getuid();
+  // Root may write anywhere, so somebody else asks.
+  ASSERT_EQ(user == 0 ? ::setresuid(65534, 65534, 0) : 0, 0);
+  for (const char* name : {"sub/a", "link"}) {
+    EXPECT_EQ(refusal(name), "--json: cannot write into " + path("sub") +
+                                 ": Permission denied; choose another folder");
+  }
+  ASSERT_EQ(user == 0 ? ::setresuid(0, 0, 0) : 0, 0);
+}
+
 TEST_F(OutputFileTest, FileSizeLimitLeavesNothing) {
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit old_limit{};

@@ -52,7 +52,7 @@ extern "C" {
 typedef enum mobilevd_status {
   MOBILEVD_OK = 0,
   MOBILEVD_DATA = 1,      /* a bad bundle or picture, NaN in a stage, too little memory allowed */
-  MOBILEVD_USAGE = 2,     /* a bad argument */
+  MOBILEVD_USAGE = 2,     /* a bad argument, or a MOBILEVD_ISA that this CPU does not have */
   MOBILEVD_CANCELLED = 3, /* the progress callback asked to stop */
   MOBILEVD_INTERNAL = 4   /* out of memory, or a bug */
 } mobilevd_status;
@@ -63,10 +63,12 @@ typedef struct mobilevd_pipeline mobilevd_pipeline;
 /* How to run, for the life of a pipeline: start from MOBILEVD_OPTIONS_INIT. */
 typedef struct mobilevd_options {
   size_t struct_size;
-  int32_t threads;        /* of the whole process; 0: one for each performance core */
+  int32_t threads;        /* of the whole process; 0: as many as an earlier pipeline asked for, else
+                           * one for each performance core */
   int32_t skip_hashes;    /* not 0: do not compare every file with its sha256 (faster to open) */
   int32_t keep_loaded;    /* not 0: keep the stages in memory between clips (faster, more memory) */
-  uint64_t max_memory_mb; /* refuse a bundle whose estimated peak is above this; 0: no limit */
+  uint64_t max_memory_mb; /* refuse a bundle whose estimated peak is above this, and a picture file
+                           * that takes more to read; 0: no limit */
   const char* packed_weights; /* folder that keeps XNNPACK's packed weights, as an app's cache, so
                                * that the next load maps them; "none"; null: the user's cache
                                * folder, for stages of 64 MB and more */
@@ -129,7 +131,10 @@ MOBILEVD_API mobilevd_status mobilevd_clip_of(const mobilevd_pipeline* pipeline,
                                               mobilevd_clip* clip);
 
 /* Makes a clip from a JPEG or PNG file into `frames`, which holds `bytes` >= mobilevd_clip.bytes.
- * The picture is cropped to the clip's aspect ratio, centred. `request` may be null. */
+ * The picture is cropped to the clip's aspect ratio, centred. `request` may be null.
+ *
+ * To know each stage's peak memory, a clip begins the process's own anew: VmHWM in
+ * /proc/self/status, by way of /proc/self/clear_refs. An app that watches VmHWM reads it before. */
 MOBILEVD_API mobilevd_status mobilevd_generate_file(mobilevd_pipeline* pipeline,
                                                     const char* image_path,
                                                     const mobilevd_request* request,
@@ -143,7 +148,8 @@ MOBILEVD_API mobilevd_status mobilevd_generate_rgb(mobilevd_pipeline* pipeline,
                                                    const mobilevd_request* request, uint8_t* frames,
                                                    size_t bytes);
 
-/* Times, memory, threads and ISA of the pipeline's last clip: the JSON that `mobilevd_runner
+/* Times, memory, settings, threads and ISA of the pipeline's last clip: the JSON that
+ * `mobilevd_runner
  * --json` writes. "" before the first. Valid until the pipeline's next clip or its end. */
 MOBILEVD_API const char* mobilevd_last_result(const mobilevd_pipeline* pipeline);
 

@@ -35,7 +35,7 @@ Seed = Annotated[int, typer.Option(help="0 to 2^64 - 1.")]
 Threads = Annotated[int | None, typer.Option(help="Default: the performance cores.")]
 Steps = Annotated[int | None, typer.Option(help="Default: the bundle's.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second shown and told.")]
-MotionBucket = Annotated[float | None, typer.Option(help="How much motion: 0 to 255.")]
+MotionBucket = Annotated[float | None, typer.Option(help="How much motion: 0 to 1023.")]
 NoiseAug = Annotated[float | None, typer.Option(help="Noise on the picture.")]
 PackedWeights = Annotated[
     str,

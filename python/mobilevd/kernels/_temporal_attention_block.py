@@ -107,7 +107,7 @@ def temporal_attention_block(
         F frames (1..32), S positions.
     weights : what `pack_temporal_attention_block` gave
     scale : d_qk ** -0.5 when None; with merged funnels, give that of the original heads
-    eps : of the LayerNorm
+    eps : of the LayerNorm, positive
     out : like x, may be x itself, else must not overlap it; a new array when None
 
     Returns

@@ -70,13 +70,15 @@ class Pipeline:
     bundle
         Folder that ``mobilevd export`` wrote.
     threads
-        Size of ExecuTorch's pool, which the whole process shares; 0 takes the performance cores.
+        Size of ExecuTorch's pool, which the whole process shares; 0 takes what an earlier pipeline
+        asked for, else the performance cores.
     verify
         Compare every file with its sha256 first.
     keep_loaded
         Keep the stages in memory between clips instead of loading each when its turn comes.
     max_memory_mb
-        Refuse a bundle whose estimated peak is above this; 0 for no limit.
+        Refuse a bundle whose estimated peak is above this, and a picture that takes more to read; 0
+        for no limit.
     packed_weights
         Folder that keeps XNNPACK's packed weights, so that the next load maps them instead of
         packing; "none" for none. Without one, the user's cache folder for stages of 64 MB and more.
@@ -126,6 +128,7 @@ class Pipeline:
 
     @property
     def threads(self) -> int:
+        """Size of the pool now."""
         return self._native.threads
 
     @property
@@ -148,7 +151,8 @@ class Pipeline:
 
         ``progress(stage, done, total)`` is called after each program run; returning False stops
         with :class:`Cancelled`, and an exception of its own is passed on. The same arguments give
-        the same frames, bit for bit, as ``mobilevd_runner`` on this machine.
+        the same frames, bit for bit, as ``mobilevd_runner`` on this machine. To know each stage's
+        peak memory a clip begins the process's own (VmHWM) anew.
         """
         _check_range("seed", seed, 0, 2**64 - 1)
         if steps is not None:

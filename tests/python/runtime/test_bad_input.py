@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from mobilevd import _runtime
 from mobilevd.runtime import Error, Pipeline, UsageError, noise, runner_path
+from PIL import Image
+from toy_bundle import UNET_INPUTS, RefusedUnet, lower
 
 
 def check_refused(result: subprocess.CompletedProcess[str], code: int, text: str) -> None:
@@ -29,9 +31,11 @@ def check_refused(result: subprocess.CompletedProcess[str], code: int, text: str
         (["--seed", "-1"], "--seed: must be a whole number from 0"),
         (["--seed", "1.5"], "not 1.5"),
         (["--seed", str(2**64)], "18446744073709551615"),
+        (["--seed", "0x10"], "not 0x10"),
         (["--steps", "0"], "--steps: must be a whole number from 1"),
         (["--steps", "1001"], "to 1000"),
         (["--repeat", "0"], "--repeat"),
+        (["--warmup", str(2**30)], "--warmup: must be a whole number from 0 to 1000000"),
         (["--max-memory-mb", "0"], "--max-memory-mb"),
         (["--fps", "fast"], "--fps"),
         (["--fps", "0"], "fps must be between 1"),
@@ -76,6 +80,13 @@ def test_an_output_in_the_way_is_refused_before_loading(
     result = runner("--bundle", broken, "--image", photo, "--output", tmp_path / name)
     check_refused(result, 2, text)
     assert os.listdir(tmp_path / "photos") == ["holiday.png"]
+
+
+def test_the_working_folder_is_refused_before_loading(runner, edited_bundle, photo, tmp_path):
+    broken = edited_bundle(lambda bundle: bundle.update(schema_version=2))
+    (tmp_path / "here").mkdir()
+    flags = ("--bundle", broken, "--image", photo, "--output", ".")
+    check_refused(runner(*flags, cwd=tmp_path / "here"), 2, "output . is the working folder")
 
 
 def test_json_that_is_a_folder(runner, bundle, tmp_path):
@@ -157,6 +168,25 @@ def test_a_program_that_is_none(runner, edited_bundle, photo, tmp_path):
     check_both_refuse(runner, folder, photo, tmp_path, "unet.pte is no ExecuTorch program")
 
 
+def test_a_kernels_own_words_reach_the_user(runner, edited_bundle, photo, tmp_path):
+    program, _ = lower(RefusedUnet(), UNET_INPUTS)
+    digest = hashlib.sha256(program).hexdigest()
+    folder = edited_bundle(
+        lambda bundle: bundle["files"].update(
+            {"unet.pte": {"bytes": len(program), "sha256": digest}}
+        )
+    )
+    (folder / "unet.pte").write_bytes(program)
+    result = runner("--bundle", folder, "--image", photo, "--output", tmp_path / "clip")
+    check_refused(result, 1, "group_norm_silu: eps must be positive and finite")
+
+
+def test_an_isa_that_is_none_is_refused_at_once(runner, bundle, tmp_path):
+    flags = ("--bundle", bundle, "--stage", "vae_encoder")  # which has no op of ours
+    result = runner(*flags, env={**os.environ, "MOBILEVD_ISA": "neonn"})
+    check_refused(result, 2, "MOBILEVD_ISA=neonn is not an ISA of this CPU and build; they have: ")
+
+
 def test_no_bundle_there(runner, photo, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -182,6 +212,15 @@ def test_truncated_image(runner, bundle, photo, tmp_path):
     result = runner("--bundle", bundle, "--image", cut, "--output", tmp_path / "clip")
     check_refused(result, 1, f"image {cut} is truncated or damaged")
     assert os.listdir(tmp_path) == ["cut.jpg"]
+
+
+def test_a_picture_beyond_the_memory_allowed(runner, bundle, tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("L", (4000, 3000)).save(large)
+    flags = ("--bundle", bundle, "--image", large, "--output", tmp_path / "clip")
+    result = runner(*flags, "--max-memory-mb", 60)
+    check_refused(result, 1, "has 4000 x 3000 pixels and needs about 115 MB, more than the allowed")
+    assert runner(*flags, "--max-memory-mb", 120).returncode == 0
 
 
 def test_empty_image(runner, bundle, tmp_path):

@@ -88,6 +88,8 @@ def test_stats_of_python_and_runner_have_one_schema(runner, bundle, photo, tmp_p
     assert written["seed"] == 5
     assert written["threads"] == 1
     assert written["steps"] == 3
+    for name, value in {"fps": 7, "motion_bucket": 127, "noise_aug": 0.02}.items():
+        assert stats[name] == written[name] == value
     assert written["nfe"] == 6
     assert written["bundle"]["preset"] == "toy"
     assert written["stages"]["unet"]["calls"] == 18

@@ -120,3 +120,13 @@ def test_threads_cannot_change_under_loaded_stages(bundle, photo):
         Pipeline(bundle, threads=2)
     del kept
     assert Pipeline(bundle, threads=2).threads == 2
+
+
+def test_a_default_pipeline_takes_the_threads_there_are(bundle, photo):
+    kept = Pipeline(bundle, threads=1, keep_loaded=True)
+    kept.generate(photo)
+    plain = Pipeline(bundle)
+    assert plain.generate(photo).stats["threads"] == plain.threads == 1
+    del kept
+    Pipeline(bundle, threads=2)
+    assert plain.generate(photo).stats["threads"] == 2

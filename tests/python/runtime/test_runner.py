@@ -37,6 +37,12 @@ def test_one_stage_on_random_inputs(runner, bundle, tmp_path, stage):
     assert written["stages"][stage]["load_ms"] > 0
 
 
+@pytest.mark.parametrize(("seed", "is_seed"), [("010", 10), ("08", 8), (str(2**64 - 1), 2**64 - 1)])
+def test_whole_numbers_are_decimal(runner, bundle, seed, is_seed):
+    result = runner("--bundle", bundle, "--stage", "unet", "--seed", seed, "--json", "/dev/stdout")
+    assert json.loads(result.stdout)["seed"] == is_seed
+
+
 def test_unknown_stage_lists_the_known(runner, bundle):
     result = runner("--bundle", bundle, "--stage", "vae")
     assert result.returncode == 2

@@ -75,6 +75,16 @@ class NanUnet(Unet):
         return super().forward(torch.log(sample - 1e9), *others)
 
 
+class RefusedUnet(Unet):
+    """Asks a kernel of ours for what it refuses."""
+
+    def forward(self, sample: Tensor, *others: Tensor) -> Tensor:  # type: ignore[override]
+        frames = super().forward(sample, *others).reshape(FRAMES, *LATENT)
+        ones = torch.ones(LATENT[0])
+        normalised = torch.ops.mobilevd.group_norm_silu(frames, ones, ones, 2, -1.0)
+        return normalised.reshape(1, FRAMES, *LATENT)
+
+
 class VaeDecoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -36,9 +36,10 @@ MOBILEVD_KERNELS_API std::size_t conv2d_3x3_scratch_bytes(const Conv2dShape& sha
 /// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives the
 ///   same bits. Scratch: conv2d_3x3_scratch_bytes(shape, lanes), 64-byte aligned. No allocation, at
 ///   most 48 KiB of stack per thread.
-/// Aliasing: out must not overlap x or weight (checked), nor the residual unless it is the
-/// residual. N = 0 is a no-op and needs no pointers. Errors: kInvalidArgument (size out of range,
-/// null pointer, overlap, lanes < 1, scratch that is
+/// Aliasing: out must not overlap x or weight (checked), nor the residual unless the residual is
+/// out
+///   itself. N = 0 is a no-op and needs no pointers.
+/// Errors: kInvalidArgument (size out of range, null pointer, overlap, lanes < 1, scratch that is
 ///   null or not aligned), kUnsupported (dispatch.h, startup_status()); out is then untouched.
 MOBILEVD_KERNELS_API Status conv2d_3x3(const float* x, const float* weight, float* out,
                                        const Conv2dShape& shape,

@@ -112,8 +112,8 @@ MOBILEVD_KERNELS_API std::size_t temporal_attention_block_int8_scratch_bytes(
 ///   at most 64 KiB of stack per thread. May be called from many threads at once, each with its own
 ///   scratch.
 /// B = 0 or S = 0 is a no-op and needs no pointers.
-/// Errors: kInvalidArgument (size out of range, null pointer, overlap, too little scratch),
-///   kUnsupported (see dispatch.h, startup_status()); out is then untouched.
+/// Errors: kInvalidArgument (size out of range, eps not positive and finite, null pointer, overlap,
+///   too little scratch), kUnsupported (see dispatch.h, startup_status()); out is then untouched.
 ///
 /// For inference: there is no backward pass.
 MOBILEVD_KERNELS_API Status temporal_attention_block(
