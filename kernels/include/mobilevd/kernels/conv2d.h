@@ -36,8 +36,7 @@ MOBILEVD_KERNELS_API std::size_t conv2d_3x3_scratch_bytes(const Conv2dShape& sha
 /// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives the
 ///   same bits. Scratch: conv2d_3x3_scratch_bytes(shape, lanes), 64-byte aligned. No allocation, at
 ///   most 48 KiB of stack per thread.
-/// Aliasing: out must not overlap x or weight (checked), nor the residual unless the residual is
-/// out
+/// Aliasing: out must not overlap x or weight (checked), nor the residual, but may be the residual
 ///   itself. N = 0 is a no-op and needs no pointers.
 /// Errors: kInvalidArgument (size out of range, null pointer, overlap, lanes < 1, scratch that is
 ///   null or not aligned), kUnsupported (dispatch.h, startup_status()); out is then untouched.
