@@ -60,19 +60,20 @@ class Sampler:
 def sampler_of(model: Model, steps: int | None = None) -> Sampler:
     """The model in evaluation mode, with ``steps`` sampling steps (default: its preset's).
 
-    Its cross-attention is collapsed, which changes nothing but the time (facts 2.2).
+    Its cross-attention is collapsed, which changes nothing but the time (facts 2.2): a model and what
+    collapsing made of it have one digest, so that clips of both are made once.
     """
     preset = model.preset
     if steps is not None:
         preset = replace(preset, sampling=replace(preset.sampling, steps=steps))
-    unet, digest = model.unet, digest_of(replace(model, preset=preset))
+    unet = model.unet
     if not unet.config.collapsed_cross_attention:
         unet = collapse_cross_attention(unet)
     preset = replace(preset, unet=unet.config)
     model = replace(model, preset=preset, unet=unet)
     for network in model.networks().values():
         network.eval()
-    return Sampler(model, digest)
+    return Sampler(model, digest_of(model))
 
 
 def digest_of(model: Model) -> str:
