@@ -60,8 +60,8 @@ class Sampler:
 def sampler_of(model: Model, steps: int | None = None) -> Sampler:
     """The model in evaluation mode, with ``steps`` sampling steps (default: its preset's).
 
-    Its cross-attention is collapsed, which changes nothing but the time (facts 2.2): a model and what
-    collapsing made of it have one digest, so that clips of both are made once.
+    Its cross-attention is collapsed, which changes nothing but the time (facts 2.2): a model and
+    what collapsing made of it have one digest, so that clips of both are made once.
     """
     preset = model.preset
     if steps is not None:
