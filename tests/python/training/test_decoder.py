@@ -73,7 +73,8 @@ def test_cost_and_errors():
 def test_clips_are_decoded_one_by_one(model):
     """As sheets and evaluations do: SVD's decoder mixes the frames of what it takes for a clip."""
     Decoder(model)
-    latents = torch.randn(2, 14, 4, 8, 8)
+    model.vae.double()
+    latents = torch.randn(2, 14, 4, 8, 8).double()
     both = decode_clips(model.vae, latents)
     assert both.shape == (2, 14, 3, 64, 64)
     torch.testing.assert_close(decode_clips(model.vae, latents[1:]), both[1:])
