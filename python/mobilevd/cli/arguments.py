@@ -48,10 +48,12 @@ MaxMemory = Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
-def given(context: typer.Context) -> set[str]:
-    """Names of the parameters that are on the command line, not left at their defaults."""
+def allow_only(context: typer.Context, allowed: set[str], why_not: str) -> None:
+    """UsageError for another flag that is on the command line, not left at its default."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    for name in sorted(given - allowed):
+        raise UsageError(f"--{name.replace('_', '-')} {why_not}")
 
 
 def require_cuda() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, given, model_of, require_cuda
+from .arguments import Json, ModelSource, allow_only, model_of, require_cuda
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -55,9 +55,7 @@ def evaluate(
     --distance, how far the model's clips are from real ones: Fréchet digits distance, motion, the
     first frame's PSNR. Those take steps x clips evaluations: hours on a CPU for many of both."""
     if not distance:
-        too_many = sorted(given(context) - {"model", "clips", "json"})
-        if too_many:
-            raise UsageError(f"--{too_many[0].replace('_', '-')} goes with --distance")
+        allow_only(context, {"model", "clips", "json"}, "goes with --distance")
         from ..training.held_out import evaluate_model
 
         rows = evaluate_model(model_of(model), clips or 64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, PresetName, given, preset_of
+from .arguments import Json, PresetName, allow_only, preset_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -101,9 +101,7 @@ def train(
     from ..training.recipe_file import read_recipe
 
     if config is not None:
-        too_many = sorted(given(context) - BESIDE_CONFIG)
-        if too_many:
-            raise UsageError(f"--{too_many[0].replace('_', '-')} is what {config} says: change it")
+        allow_only(context, BESIDE_CONFIG, f"is what {config} says: change it")
         recipe = read_recipe(config)
     else:
         flags: dict[str, Any] = {
@@ -153,12 +151,15 @@ def _recipe_of_flags(
         DataSection,
         RecipeFile,
     )
+    from ..training.settings import PRECISIONS
     from ..training.train import DEFAULTS, METHODS
 
     if method not in METHODS:
         raise UsageError(f"unknown method '{method}'; known: {', '.join(METHODS)}")
-    if changes.get("precision") not in (None, "fp32", "bf16"):
-        raise UsageError(f"--precision must be fp32 or bf16, not {changes['precision']}")
+    if changes.get("precision") not in (None, *PRECISIONS):
+        raise UsageError(
+            f"--precision must be {' or '.join(PRECISIONS)}, not {changes['precision']}"
+        )
     if method == "mobilevd" and stage not in STAGES:
         raise UsageError(f"method mobilevd needs --stage, one of: {', '.join(STAGES)}")
     settings = dataclasses.replace(DEFAULTS[method], **changes)

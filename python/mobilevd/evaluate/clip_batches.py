@@ -28,7 +28,7 @@ class Sampler:
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.unet.parameters()).device
+        return self.model.device
 
     @torch.inference_mode()
     def clips(self, batch: Batch, noise: ClipNoise) -> torch.Tensor:

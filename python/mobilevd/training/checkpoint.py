@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -52,36 +53,33 @@ def load_checkpoint(
     recover_folder(folder)
     if not folder.is_dir():
         return 0
+    with _damage_named(folder):
+        state = json.loads((folder / "state.json").read_text())
+        for name, network in networks.items():
+            network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+        for name, average in averages.items():
+            for key, value in load_file(folder / f"{name}.average.safetensors").items():
+                average[key].copy_(value)
+        for name, optimizer in optimizers.items():
+            moments = load_file(folder / f"{name}.optimizer.safetensors")
+            for i, parameter in enumerate(_parameters(optimizer)):
+                if moves := state["moves"][name][i]:
+                    optimizer.state[parameter] = {
+                        "step": torch.tensor(float(moves)),
+                        **{m: moments[f"{i}.{m}"].to(parameter.device) for m in MOMENTS},
+                    }
+        return int(state["step"])
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
     try:
-        return _filled(folder, networks, averages, optimizers)
+        yield
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         what = str(error).splitlines()[0]
         raise ValueError(
             f"{folder} is damaged or of another version ({what}): delete it to start anew"
         ) from None
-
-
-def _filled(
-    folder: Path,
-    networks: Mapping[str, nn.Module],
-    averages: Mapping[str, dict[str, torch.Tensor]],
-    optimizers: Mapping[str, torch.optim.Optimizer],
-) -> int:
-    state = json.loads((folder / "state.json").read_text())
-    for name, network in networks.items():
-        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
-    for name, average in averages.items():
-        for key, value in load_file(folder / f"{name}.average.safetensors").items():
-            average[key].copy_(value)
-    for name, optimizer in optimizers.items():
-        moments = load_file(folder / f"{name}.optimizer.safetensors")
-        for i, parameter in enumerate(_parameters(optimizer)):
-            if moves := state["moves"][name][i]:
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(float(moves)),
-                    **{m: moments[f"{i}.{m}"].to(parameter.device) for m in MOMENTS},
-                }
-    return int(state["step"])
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -223,7 +223,8 @@ class LatentShards:
         other.order = ShardOrder(self.order.counts, seed)
         return other
 
-    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> Clip:
+    def draw(self, rng: np.random.Generator, frames: int, size: Size) -> NoReturn:
+        """For whom a clip's pixels are needed: ValueError."""
         raise ValueError(f"{self.folder} holds latents, and this takes videos")
 
     def batch(self, indices: Sequence[int]) -> Batch:
