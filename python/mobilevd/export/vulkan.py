@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .flavour import Flavour
-from .light_copies import light_copies, own_storage
+from .light_lowering import light_lowering, own_storage
 from .lint import lint_vulkan
 from .report import StageReport, report_stage
 from .stages import Stage
@@ -28,7 +28,7 @@ def lower_vulkan(stage: Stage, flavour: Flavour) -> tuple[bytes, StageReport]:
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     lint_vulkan(exported, flavour).check()
     own_storage(exported)
-    with light_copies(), _silent():
+    with light_lowering(), _silent():
         edge = to_edge_transform_and_lower(
             exported,
             partitioner=[_partitioner(flavour)],

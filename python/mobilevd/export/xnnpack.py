@@ -11,7 +11,7 @@ import torch
 
 from .flavour import Flavour
 from .half import HalfStage, stored_in_half
-from .light_copies import light_copies, own_storage
+from .light_lowering import light_lowering, own_storage
 from .outside_weights import outside, put_outside, spooled_constants
 from .quantize import quantized
 from .report import StageReport, report_stage
@@ -42,7 +42,7 @@ def partitioned(stage: Stage, spool: Path | None = None) -> tuple[torch.fx.Graph
 
     exported = torch.export.export(stage.module, stage.example(), strict=False)
     own_storage(exported)
-    with light_copies(), stored_in_half(), spooled_constants(spool) if spool else nullcontext():
+    with light_lowering(), stored_in_half(), spooled_constants(spool) if spool else nullcontext():
         edge = to_edge_transform_and_lower(
             exported,
             partitioner=[XnnpackPartitioner()],

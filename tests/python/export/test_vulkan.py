@@ -7,7 +7,7 @@ import pytest
 import torch
 from mobilevd.export.bundle import read_bundle
 from mobilevd.export.flavour import Flavour
-from mobilevd.export.light_copies import light_copies, own_storage
+from mobilevd.export.light_lowering import own_storage
 from mobilevd.export.lowering import lower
 from mobilevd.export.stages import STAGES, make_stage
 from mobilevd.models.store import Model, load_model
@@ -96,17 +96,6 @@ def test_weights_that_are_views_get_their_own_memory():
     assert torch.equal(torch.cat([weights["first"], weights["second"]]), whole)
     assert all(w.untyped_storage().nbytes() == w.nbytes == 16 for w in weights.values())
     assert {type(w) for w in weights.values()} == {torch.nn.Parameter}
-
-
-def test_light_copies_share_weights_and_are_undone():
-    import copy
-
-    module = torch.nn.Linear(3, 3)
-    with light_copies():
-        light = copy.deepcopy(module)
-    assert light is not module
-    assert light.weight is module.weight
-    assert copy.deepcopy(module).weight is not module.weight
 
 
 @pytest.mark.parametrize(

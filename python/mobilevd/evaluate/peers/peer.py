@@ -59,7 +59,7 @@ PEERS = {
         Peer(
             "executorch-xnnpack",
             f"{_HERE}.executorch_xnnpack",
-            sources=("export/xnnpack.py", "export/light_copies.py", "export/outside_weights.py"),
+            sources=("export/xnnpack.py", "export/light_lowering.py", "export/outside_weights.py"),
         ),
     )
 }
