@@ -14,6 +14,7 @@ from ..models.store import (
     DISCRIMINATOR,
     Model,
     load_network,
+    read_preset,
     save_model,
     save_tensors,
     weights_digest,
@@ -189,7 +190,11 @@ def _method(
 
 def _starting_model(training: Training) -> Model:
     if training.start is not None:
-        return model_at(training.preset, training.start)
+        model = model_at(training.preset, training.start)
+        if training.method == "decoder":  # the UNet samples as before
+            sampling = read_preset(training.start).sampling
+            model.preset = replace(model.preset, sampling=sampling)
+        return model
     if training.method != "svd" or training.vae is None:
         what = "--vae (of method autoencoder)" if training.method == "svd" else "--start"
         raise ValueError(f"method {training.method} needs {what}")

@@ -12,9 +12,11 @@ from mobilevd.models.vae import decode_clips
 from mobilevd.presets import get_preset
 from mobilevd.training.clip_noise import ClipNoise
 from mobilevd.training.data import Batch
+from mobilevd.training.data.digits import MovingDigits
 from mobilevd.training.loop import Run
 from mobilevd.training.methods.decoder import WIDTHS, Decoder
 from mobilevd.training.settings import Settings
+from mobilevd.training.train import Training, train
 
 
 class Clips:
@@ -46,6 +48,19 @@ def test_only_the_decoder_learns_and_a_model_folder_keeps_it(model, tmp_path):
     assert isinstance(loaded.vae.decoder, SvdDecoder)
     latents = torch.randn(14, 4, 8, 8)
     torch.testing.assert_close(loaded.vae.decoder(latents), model.vae.decoder(latents))
+
+
+def test_the_model_samples_as_the_one_it_starts_from(model, tmp_path):
+    """One evaluation stays one: the preset's own sampling is of a UNet before its distillation."""
+    preset = model.preset
+    model.preset = replace(preset, sampling=replace(preset.sampling, steps=1, guidance_max=1.0))
+    save_model(model, tmp_path / "start")
+    settings = Settings(1, 1, 1e-3, warmup=1)
+    training = Training(
+        "decoder", preset, tmp_path / "run", settings, MovingDigits("train"), tmp_path / "start"
+    )
+    assert train(training)
+    assert load_model(training.result).preset.sampling.evaluations == 1
 
 
 def test_frames_of_one_clip_do_not_see_the_other(model):
