@@ -86,7 +86,9 @@ def export_bundle(
             calls = recorded_calls(whole(model))
         for name in STAGES:
             progress(name)
-            stage = make_stage(model.part(NETWORKS[name]), name, flavour.backend)
+            network = model.part(NETWORKS[name])
+            stage = make_stage(network, name, flavour.backend, flavour.precision)
+            del network
             if calls:
                 stage.calibration = calibration_inputs(calls, stage)
             entry, files = _write_stage(folder, stage, flavour)

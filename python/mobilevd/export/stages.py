@@ -113,8 +113,8 @@ NETWORKS = {
 }
 
 
-def make_stage(model: Model, name: str, backend: str) -> Stage:
-    """The stage of that name for one clip (batch 1), rewritten for the backend."""
+def make_stage(model: Model, name: str, backend: str, precision: str = "fp32") -> Stage:
+    """The stage of that name for one clip (batch 1), rewritten for backend and precision."""
     preset = model.preset
     frames, (h, w) = preset.unet.num_frames, preset.latent_size
     channels = preset.vae.latent_channels
@@ -139,6 +139,6 @@ def make_stage(model: Model, name: str, backend: str) -> Stage:
         frame = Tensor("frames", (together, 3, preset.height, preset.width))
         return Stage(name, prepare_vae(model.vae.decoder, backend), (latents,), (frame,))
     if name == "unet":
-        module = UNetStage(prepare(model.unet, backend)).eval()
+        module = UNetStage(prepare(model.unet, backend, precision)).eval()
         return Stage(name, module, unet_inputs(preset, backend), unet_outputs(preset))
     raise ValueError(f"unknown stage '{name}'; known: {', '.join(STAGES)}")

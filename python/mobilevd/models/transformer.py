@@ -118,11 +118,15 @@ class SpatioTemporalTransformer(nn.Module):
         self.proj_out = nn.Linear(dim, dim)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor, frames: int) -> torch.Tensor:
-        residual = x
         n, c, h, w = x.shape
-        x = self.norm(x).reshape(n // frames, frames, c, h * w).transpose(2, 3)
-        x = self.proj_in(x)  # [B, F, S, C] from here to proj_out
+        tokens = self.norm(x).reshape(n // frames, frames, c, h * w).transpose(2, 3)
+        return self.tokens(tokens, context).transpose(2, 3).contiguous().view(n, c, h, w) + x
+
+    def tokens(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """proj_in to proj_out, x [B, F, S, C]."""
+        x = self.proj_in(x)
         if self.has_temporal:
+            frames, c = x.shape[1], x.shape[3]
             position = self.time_pos_embed(frames).view(frames, 1, c)
             pairs = zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True)
             for spatial_block, temporal_block in pairs:
@@ -131,5 +135,4 @@ class SpatioTemporalTransformer(nn.Module):
         else:
             for spatial_block in self.transformer_blocks:
                 x = spatial_block(x, context)
-        x = self.proj_out(x).transpose(2, 3).contiguous().view(n, c, h, w)
-        return x + residual
+        return self.proj_out(x)

@@ -96,6 +96,7 @@ class MidBlock(nn.Module):
 class UpBlock(Level):
     upsampler: Upsample | None
     resampler_name = "upsampler"
+    channels_last = False  # as the UNet's
 
     def forward(
         self,
@@ -106,8 +107,9 @@ class UpBlock(Level):
         frames: int,
     ) -> torch.Tensor:
         """Takes its skips off the end of the list."""
+        channels = -1 if self.channels_last else 1
         for i in range(len(self.resnets)):
-            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), time, context, frames)
+            x = self.layer(i, torch.cat([x, skips.pop()], channels), time, context, frames)
         return x if self.upsampler is None else self.upsampler(x)
 
 
@@ -120,6 +122,9 @@ class UNet(nn.Module):
     h and w must be multiples of 2^(levels - 1), with spatial multiscaling of 2^levels; with
     temporal multiscaling F must be even.
     """
+
+    # Features are [B*F, C, H, W]; an export rewrite makes them, and the blocks, [B*F, H, W, C].
+    channels_last = False
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -198,11 +203,14 @@ class UNet(nn.Module):
 
         # Between the first down and the last up block the features may be fewer (multiscaling).
         inside = frames // self.config.temporal_factor
-        skips = [self.conv_in(sample.flatten(0, 1))]
+        x = sample.flatten(0, 1)
+        if self.channels_last:
+            x = x.permute(0, 2, 3, 1).contiguous()
+        skips = [self.conv_in(x)]
         for i, block in enumerate(self.down_blocks):
             skips += block(skips[-1], time, context, inside if i else frames)
             if i == 0:
-                skips[-1] = enter_coarse_scale(skips[-1], self.config)
+                skips[-1] = enter_coarse_scale(skips[-1], self.config, self.channels_last)
         x = self.mid_block(skips[-1], time, context, inside)
         last = len(self.up_blocks) - 1
         for i, block in enumerate(self.up_blocks):
@@ -210,4 +218,6 @@ class UNet(nn.Module):
                 x = leave_coarse_scale(x, self.config)
             x = block(x, skips, time, context, frames if i == last else inside)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
+        if self.channels_last:
+            x = x.permute(0, 3, 1, 2).contiguous()
         return x.reshape(batch, frames, *x.shape[1:])

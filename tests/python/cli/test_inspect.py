@@ -26,7 +26,8 @@ def test_inspect(capsys, tmp_path, mini_bundle):
     files = ("--json", tmp_path / "new" / "report.json", "--html", tmp_path / "new" / "report.html")
     code, out, _ = run(capsys, "inspect", mini_bundle, *files)
     assert code == 0
-    assert "45 x native_group_norm.out: XNNPACK has no native_group_norm" in out
+    assert "x native_layer_norm.out: XNNPACK has no native_layer_norm" in out
+    assert "x conv2d_3x3.out: our fused kernel" in out
     assert "4 x temporal_attention.out: our fused kernel" in out
     stages = json.loads((tmp_path / "new" / "report.json").read_text())["stages"]
     assert {

@@ -131,10 +131,12 @@ def _blocks(
     only: Sequence[str],
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    stage = make_stage(model, "unet", flavour.backend)
+    stage = make_stage(model, "unet", flavour.backend, flavour.precision)
     shapes = [i.shape for i in stage.inputs]
     rewritten = stage.module.get_submodule("unet")
     eager = [record_blocks(model.unet, model.unet.forward_sinusoids, c.tensors) for c in calls]
+    if rewritten.channels_last:
+        eager = [{path: _channels_last(call) for path, call in of.items()} for of in eager]
     prepared = [record_blocks(rewritten, stage.module, _fitted(c.tensors, shapes)) for c in calls]
     known = list(prepared[0])
     paths = [path for path in known if not only or _within(path, only)]
@@ -153,6 +155,16 @@ def _blocks(
         figures = [compare(got, want) for got, (_, want, _) in zip(outputs, pairs, strict=True)]
         entries.append({"block": path, "reference": pairs[0][2], **worst(figures)})
     return entries
+
+
+def _channels_last(call: Call) -> Call:
+    """Features in the rewritten blocks' layout; what else a block is given has fewer dimensions."""
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 2, 3, 1).contiguous() if x.dim() == 4 else x
+
+    tensors = [moved(t) for t in call.tensors]
+    return Call(with_tensors(call.arguments, tensors), moved(call.output))
 
 
 def _within(path: str, prefixes: Sequence[str]) -> bool:

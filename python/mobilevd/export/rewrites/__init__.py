@@ -1,7 +1,7 @@
 """Exact rewrites before lowering: each takes a network and changes it in place.
 
-``prepare(unet, backend)`` and ``prepare_vae(network, backend)`` compose a backend's on a copy.
-None changes the function computed.
+``prepare(unet, backend, precision)`` and ``prepare_vae(network, backend)`` compose a backend's on a
+copy. None changes the function computed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .attention import (
     write_out_spatial_attention,
     write_out_temporal_attention,
 )
+from .channels_last import put_channels_last
 from .constants import fold_blends, fold_frame_positions, keep_the_mean
 from .feed_forward import part_feed_forwards, split_feed_forwards
 from .frames import part_group_norms, stack_frames
@@ -74,7 +75,7 @@ VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
 }
 
 
-def prepare(unet: UNet, backend: str) -> UNet:
+def prepare(unet: UNet, backend: str, precision: str = "fp32") -> UNet:
     """A copy of ``unet``, funnels merged and cross-attention collapsed, with the rewrites."""
     from ...compress.cross_attention import collapse_cross_attention
     from ...compress.funnels import merge_funnels
@@ -86,6 +87,8 @@ def prepare(unet: UNet, backend: str) -> UNet:
         unet = collapse_cross_attention(unet)
     for rewrite in UNET_REWRITES[backend]:
         rewrite(unet)
+    if (backend, precision) == ("xnnpack", "fp32"):
+        put_channels_last(unet)
     return unet.eval()
 
 

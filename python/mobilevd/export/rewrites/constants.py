@@ -44,13 +44,21 @@ class ConstantBlend(nn.Module):
         return spatial * self.alpha + temporal * (1.0 - self.alpha)
 
 
+def alpha_of(blend: nn.Module) -> float:
+    """Of a blend that is folded or not yet."""
+    if isinstance(blend, ConstantBlend):
+        return blend.alpha
+    assert isinstance(blend, AlphaBlender)
+    return float(torch.sigmoid(blend.mix_factor.detach()))
+
+
 @torch.no_grad()
 def fold_blends(network: nn.Module) -> None:
     """sigmoid(mix_factor) becomes a number: no sigmoid and subtraction of one element left."""
     for module in network.modules():
         for name, child in module.named_children():
             if isinstance(child, AlphaBlender):
-                setattr(module, name, ConstantBlend(float(torch.sigmoid(child.mix_factor))))
+                setattr(module, name, ConstantBlend(alpha_of(child)))
 
 
 @torch.no_grad()

@@ -16,13 +16,12 @@ from torch.nn import functional as F
 from ...models.attention import CollapsedCrossAttention
 from ...models.resblock import SpatialResBlock, SpatioTemporalResBlock, _as_map
 from ...models.transformer import (
-    AlphaBlender,
     SpatialBlock,
     SpatioTemporalTransformer,
     TemporalBlock,
 )
 from ...models.unet import UNet
-from .constants import ConstantBlend
+from .constants import alpha_of
 from .frames import StackedConv2d
 from .linear import linear_of
 
@@ -60,13 +59,6 @@ def merge_token_attention(unet: UNet) -> None:
                     setattr(module, name, TokenAttention(child))
 
 
-def _alpha(blend: nn.Module) -> float:
-    if isinstance(blend, ConstantBlend):
-        return blend.alpha
-    assert isinstance(blend, AlphaBlender)
-    return float(torch.sigmoid(blend.mix_factor.detach()))
-
-
 class OneClipTransformer(nn.Module):
     """SpatioTemporalTransformer with tokens [F, S, C] from one end to the other."""
 
@@ -78,7 +70,7 @@ class OneClipTransformer(nn.Module):
         if of.has_temporal:
             self.temporal_transformer_blocks = of.temporal_transformer_blocks
             self.time_pos_embed = of.time_pos_embed
-            self.alpha = _alpha(of.time_mixer)
+            self.alpha = alpha_of(of.time_mixer)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor, frames: int) -> torch.Tensor:
         n, c, h, w = x.shape
@@ -121,7 +113,7 @@ class OneClipResBlock(nn.Module):
         self.has_temporal = of.has_temporal
         if of.has_temporal:
             self.temporal_res_block = of.temporal_res_block
-            self.alpha = _alpha(of.time_mixer)
+            self.alpha = alpha_of(of.time_mixer)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor, frames: int) -> torch.Tensor:
         x = self._spatial(self.spatial_res_block, x, time)
