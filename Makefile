@@ -36,9 +36,9 @@ CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -
   test-aarch64 test-aarch64-runner lint format bench bundle aarch64-bundle android-bundle android-needs install clean
 help:
 	@echo "make demo     photograph, digits -> out/demo/{clip,digits}.mp4, contact sheets, result.json"
-	@echo "make test     pytest, ctest, sanitizers, valgrind, ARM under qemu, lint; also one by one:"
-	@echo "              make test-python test-cpp test-sanitizers test-valgrind test-aarch64 \
-	  test-aarch64-runner lint"
+	@echo "make test     pytest, ctest, sanitizers, ARM under qemu, lint; also one by one:"
+	@echo "              make test-python test-cpp test-sanitizers test-aarch64 test-aarch64-runner lint"
+	@echo "make test-valgrind  the kernels alone, under valgrind and installed; CI runs it, too"
 	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 14 GB of disk"
 	@echo "make full-size-bench  mobilevd-512x256 and -xs against every peer: hours, 40 GB of disk"
@@ -155,12 +155,12 @@ format: $(VENV)/.requirements
 
 # Everything that is checked; each part is a target of its own. What it needs beyond `make demo` is
 # looked for first.
-TESTS := test-python test-cpp test-sanitizers test-valgrind test-aarch64 test-aarch64-runner
+TESTS := test-python test-cpp test-sanitizers test-aarch64 test-aarch64-runner
 test: test-packages $(TESTS) lint
 
 test-packages:
 	@missing=; need() { command -v $$1 >/dev/null || [ -e $$1 ] || missing="$$missing $$2"; }; \
-	need valgrind valgrind; need pkg-config pkg-config; need /usr/src/googletest googletest; \
+	need /usr/src/googletest googletest; \
 	need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu; need qemu-aarch64-static qemu-user-static; \
 	need mksh mksh; need toybox toybox; need adb adb; \
 	[ -z "$$missing" ] || { echo "make test needs: apt-get install$$missing" \
@@ -218,18 +218,19 @@ test-sanitizers: $(MINI)/bundle.json
 	$(WITH_VENV) $$(setarch -R true 2>/dev/null && echo setarch -R) ctest --preset tsan -j $(JOBS)
 
 # The kernels alone, as their own project: installed and used by the example, and under valgrind.
-test-valgrind: test-packages $(VENV)/.requirements
+test-valgrind: $(VENV)/.requirements
+	@command -v valgrind >/dev/null && command -v pkg-config >/dev/null || { \
+	  echo "make test-valgrind needs: apt-get install valgrind pkg-config" >&2; exit 1; }
 	$(WITH_VENV) cmake -Wno-deprecated -S kernels -B build/kernels -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	  -DMOBILEVD_KERNELS_OPTIMIZE=-O1 -DMOBILEVD_KERNELS_TESTS=ON -DMOBILEVD_KERNELS_VALGRIND=ON >/dev/null
 	$(WITH_VENV) cmake --build build/kernels -j $(JOBS)
 	$(CTEST) --test-dir build/kernels -R '^kernels_'
 
-# The ARM variants, each on an emulated CPU that has nothing better.
-test-aarch64: test-packages $(VENV)/.requirements
-	$(WITH_VENV) cmake -Wno-deprecated -S kernels -B build/kernels-aarch64 -G Ninja \
-	  --toolchain $(abspath cmake/aarch64-linux-gnu.cmake) -DMOBILEVD_KERNELS_TESTS=ON >/dev/null
-	$(WITH_VENV) cmake --build build/kernels-aarch64 -j $(JOBS)
-	$(CTEST) --test-dir build/kernels-aarch64
+# The ARM variants of the kernels that the package has, each on an emulated CPU without better.
+test-aarch64: test-packages $(AARCH64_PACKAGE)/package.json
+	$(WITH_VENV) cmake --preset aarch64-linux -Wno-deprecated -DMOBILEVD_KERNELS_TESTS=ON >/dev/null
+	$(WITH_VENV) cmake --build build/aarch64-linux -j $(JOBS) --target mobilevd_kernels_test
+	$(CTEST) --test-dir build/aarch64-linux/kernels
 
 # The runner for ARM, packed and run whole.
 test-aarch64-runner: test-packages $(AARCH64_PACKAGE)/package.json

@@ -89,6 +89,7 @@ def export_bundle(
             network = model.part(NETWORKS[name])
             stage = make_stage(network, name, flavour.backend, flavour.precision)
             del network
+            gc.collect()  # what a rewrite replaced; networks hold themselves in circles
             if calls:
                 stage.calibration = calibration_inputs(calls, stage)
             entry, files = _write_stage(folder, stage, flavour)

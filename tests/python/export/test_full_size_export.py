@@ -14,7 +14,12 @@ from mobilevd.presets import PRESETS, get_preset
 
 LARGE = [name for name in PRESETS if not name.startswith("mini")]
 # CLIP is ViT-H in all of them: once is enough.
-CASES = [(p, s) for p in LARGE for s in STAGES if s != "image_encoder" or p == LARGE[0]]
+CASES = [
+    pytest.param(p, s, marks=[] if p == "mobilevd-512x256" else pytest.mark.slow)
+    for p in LARGE
+    for s in STAGES
+    if s != "image_encoder" or p == LARGE[0]
+]
 
 
 def meta_model(name: str) -> Model:

@@ -30,6 +30,10 @@ class Block(nn.Module):
         return self.block(x, other, FRAMES)
 
 
+# Each kind of block, and each kind of arithmetic, once.
+FAST = {("resblock", "fp16"), ("transformer", "16a8w")}
+
+
 @pytest.fixture(scope="module")
 def blocks() -> dict[str, Stage]:
     torch.manual_seed(0)
@@ -44,8 +48,16 @@ def blocks() -> dict[str, Stage]:
     }
 
 
-@pytest.mark.parametrize(("precision", "error"), [("fp16", 2e-3), ("16a8w", 1e-2), ("8a8w", 5e-2)])
-@pytest.mark.parametrize("name", ["resblock", "transformer"])
+CASES = [
+    pytest.param(
+        name, precision, error, marks=[] if (name, precision) in FAST else pytest.mark.slow
+    )
+    for name in ("resblock", "transformer")
+    for precision, error in (("fp16", 2e-3), ("16a8w", 1e-2), ("8a8w", 5e-2))
+]
+
+
+@pytest.mark.parametrize(("name", "precision", "error"), CASES)
 @torch.no_grad()
 def test_a_block_is_one_context_binary_and_runs(blocks, name, precision, error):
     stage = blocks[name]

@@ -39,7 +39,9 @@ def test_the_bundle_says_its_flavour(mini_vulkan_bundle):
         assert half < size < half + 1.2e6, name
 
 
-@pytest.mark.parametrize("name", ["vae_encoder", "vae_decoder"])
+@pytest.mark.parametrize(
+    "name", ["vae_encoder", pytest.param("vae_decoder", marks=pytest.mark.slow)]
+)
 @torch.no_grad()
 def test_svd_autoencoder_is_one_delegate(caplog, name):
     """The temporal decoder: frames stacked, attention over a picture, nearest upsampling."""

@@ -12,6 +12,7 @@ from mobilevd.models.svd_vae import SvdDecoder, SvdEncoder
 from mobilevd.models.tiny_vae import TinyDecoder, TinyVaeConfig
 from mobilevd.presets import get_preset
 
+pytestmark = pytest.mark.slow
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
