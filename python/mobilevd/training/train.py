@@ -190,11 +190,7 @@ def _method(
 
 def _starting_model(training: Training) -> Model:
     if training.start is not None:
-        model = model_at(training.preset, training.start)
-        if training.method == "decoder":  # the UNet samples as before
-            sampling = read_preset(training.start).sampling
-            model.preset = replace(model.preset, sampling=sampling)
-        return model
+        return model_at(training.preset, training.start)
     if training.method != "svd" or training.vae is None:
         what = "--vae (of method autoencoder)" if training.method == "svd" else "--start"
         raise ValueError(f"method {training.method} needs {what}")
@@ -204,6 +200,8 @@ def _starting_model(training: Training) -> Model:
 def _sampling(training: Training, preset: Preset) -> Sampling:
     if training.stage == "low_resolution":
         return preset.sampling
+    if training.method == "decoder" and training.start:  # the UNet samples as before
+        return read_preset(training.start).sampling
     return replace(preset.sampling, **SAMPLING.get(training.method, {}))
 
 

@@ -26,8 +26,9 @@ def test_inspect(capsys, tmp_path, mini_bundle):
     files = ("--json", tmp_path / "new" / "report.json", "--html", tmp_path / "new" / "report.html")
     code, out, _ = run(capsys, "inspect", mini_bundle, *files)
     assert code == 0
-    assert "x native_layer_norm.out: XNNPACK has no native_layer_norm" in out
-    assert "x conv2d_3x3.out: our fused kernel" in out
+    assert "unet: 45 x group_norm_silu.out: our fused kernel" in out
+    assert "unet: 36 x conv2d_3x3.out: our fused kernel" in out
+    assert "unet: 32 x native_layer_norm.out: XNNPACK has no native_layer_norm" in out
     assert "4 x temporal_attention.out: our fused kernel" in out
     stages = json.loads((tmp_path / "new" / "report.json").read_text())["stages"]
     assert {

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from mobilevd.export.rewrites import channels_last, prepare
+from mobilevd.export.stages import UNetStage
 from mobilevd.kernels import torch_ops  # noqa: F401  (registers the ops)
 from mobilevd.models import create_unet
 from mobilevd.models.resblock import Downsample, SpatioTemporalResBlock, Upsample
-from mobilevd.models.transformer import AlphaBlender, SpatioTemporalTransformer
-from small_networks import UNET_CONFIG
+from mobilevd.models.transformer import SpatioTemporalTransformer
+from small_networks import UNET_CONFIG, give_blends_values
 from torch import nn
 
 CONFIG = replace(UNET_CONFIG, num_frames=4, collapsed_cross_attention=True)
@@ -74,15 +75,6 @@ def test_transformer():
     near(channels_last.Transformer(block)(last(x), context, 4), last(want))
 
 
-class Forward(nn.Module):
-    def __init__(self, unet):
-        super().__init__()
-        self.unet = unet
-
-    def forward(self, *arguments):
-        return self.unet.forward_sinusoids(*arguments)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -98,7 +90,7 @@ def test_the_unet_has_no_other_convolution_and_hardly_a_permute(changes):
     shapes = ((1, 4, 8, 16, 32), (1, 32), (1, 1, 24), (1, 48))
     arguments = tuple(torch.randn(shape) for shape in shapes)
     want = unet.double().forward_sinusoids(*(a.double() for a in arguments)).float()
-    prepared = Forward(prepare(unet.float(), "xnnpack"))
+    prepared = UNetStage(prepare(unet.float(), "xnnpack"))
     near(prepared(*arguments), want)
     graph = torch.export.export(prepared, arguments).graph
     ops = [node.target for node in graph.nodes if node.op == "call_function"]
@@ -111,9 +103,7 @@ def test_the_unet_has_no_other_convolution_and_hardly_a_permute(changes):
 def test_promised_weights_keep_their_shapes():
     with torch.device("meta"):
         promised = create_unet(CONFIG)
-    for module in promised.modules():
-        if isinstance(module, AlphaBlender):  # a rewrite reads its value
-            module.mix_factor = nn.Parameter(torch.full((1,), 0.5))
+    give_blends_values(promised)
     got = dict(prepare(promised, "xnnpack").named_parameters())
     real = dict(prepare(create_unet(CONFIG), "xnnpack").named_parameters())
     assert {k: p.shape for k, p in got.items()} == {k: p.shape for k, p in real.items()}

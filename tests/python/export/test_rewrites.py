@@ -7,6 +7,7 @@ import pytest
 import torch
 from mobilevd.export import rewrites
 from mobilevd.export.rewrites import attention
+from mobilevd.export.stages import UNetStage
 from mobilevd.models import create_unet
 from small_networks import UNET_CONFIG
 
@@ -55,19 +56,10 @@ def test_all_together_with_the_fused_kernel(unet):
     want = unet.forward_sinusoids(*args)
     got = prepared.forward_sinusoids(*args)
     torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
-    exported = torch.export.export(_Forward(prepared), tuple(args))
+    exported = torch.export.export(UNetStage(prepared), tuple(args))
     targets = [str(n.target) for n in exported.graph.nodes]
     assert targets.count("mobilevd.temporal_attention.default") == 10
     assert not any("scaled_dot_product" in t for t in targets)
-
-
-class _Forward(torch.nn.Module):
-    def __init__(self, unet):
-        super().__init__()
-        self.unet = unet
-
-    def forward(self, *args):
-        return self.unet.forward_sinusoids(*args)
 
 
 def test_a_folded_position_refuses_other_frames(unet):

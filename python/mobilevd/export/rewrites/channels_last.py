@@ -68,10 +68,11 @@ class Convolution(nn.Module):
 def _packed(weight: torch.Tensor) -> torch.Tensor:
     """``pack_conv_weight``, or for weights that are only promised, the shape of it."""
     from ...kernels import pack_conv_weight
+    from ...kernels.torch_ops.conv import packed_shape
 
     if weight.is_meta:
-        c_out, c_in, *taps = weight.shape
-        return weight.new_empty(-(-c_out // 16), taps[0] * taps[1], c_in, 16)
+        c_out, c_in, rows, columns = weight.shape
+        return weight.new_empty(packed_shape(c_out, rows * columns, c_in))
     return pack_conv_weight(weight)
 
 

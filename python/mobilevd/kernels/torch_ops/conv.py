@@ -15,13 +15,18 @@ def _result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
     return (x.shape[0], -(-x.shape[1] // stride), -(-x.shape[2] // stride), out_channels)
 
 
+def packed_shape(out_channels: int, taps: int, in_channels: int) -> tuple[int, ...]:
+    """Of what ``pack_conv_weight`` makes."""
+    return (-(-out_channels // 16), taps, in_channels, 16)
+
+
 def _check(x: Tensor, weight: Tensor, out_channels: int, taps: int) -> None:
     """What torch can see without data; the binding checks the rest."""
     if x.dtype not in (torch.float32, torch.float16):
         raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
     if x.dim() != 4:
         raise ValueError(f"x: expected 4 dimensions, channels last, got {tuple(x.shape)}")
-    packed = (-(-out_channels // 16), taps, x.shape[3], 16)
+    packed = packed_shape(out_channels, taps, x.shape[3])
     if tuple(weight.shape) != packed:
         raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
 
