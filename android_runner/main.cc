@@ -80,6 +80,7 @@ int run(const Flags& flags) {
   options.record = !flags.etdump.empty();
   options.packed_folder = flags.packed_weights;
   options.max_memory_bytes = flags.max_memory_mb << 20;
+  options.only_stage = flags.stage;
   Pipeline pipeline(flags.bundle, options);
   if (progress_on) std::fprintf(stderr, "%d threads\n", thread_count());
 

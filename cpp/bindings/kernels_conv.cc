@@ -16,7 +16,16 @@ namespace py = pybind11;
 namespace mobilevd::bindings {
 namespace {
 
+using kernels::ConvActivation;
 using MaybeArray = std::optional<py::array>;
+using MaybeName = std::optional<std::string>;
+
+ConvActivation activation_of(const MaybeName& name) {
+  if (!name) return ConvActivation::kNone;
+  if (*name == "silu") return ConvActivation::kSilu;
+  if (*name == "relu") return ConvActivation::kRelu;
+  throw py::value_error("activation: expected None, 'silu' or 'relu', got '" + *name + "'");
+}
 
 /// The checks of both convolutions: x and out [a, b, c, channels], weight [panels, taps, C_in, 16].
 void check_conv(const py::array& x, const py::array& weight, std::int64_t out_channels, int taps,
@@ -46,14 +55,14 @@ void check_conv(const py::array& x, const py::array& weight, std::int64_t out_ch
 /// Calls `fn(x, weight, out, epilogue)` with the storage types' pointers, the lock released.
 template <typename Fn>
 void call_conv(const py::array& x, const py::array& weight, const MaybeArray& bias,
-               const MaybeArray& residual, bool silu, py::array& out, Fn&& fn) {
+               const MaybeArray& residual, ConvActivation activation, py::array& out, Fn&& fn) {
   const auto call = [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
     kernels::ConvEpilogue<T> epilogue;
     if (bias) epilogue.bias = data<float>(*bias);
     if (residual) epilogue.residual = data<T>(*residual);
-    epilogue.silu = silu;
+    epilogue.activation = activation;
     const T* const x_data = data<T>(x);
     const W* const weight_data = data<W>(weight);
     T* const out_data = mutable_data<T>(out);
@@ -66,7 +75,7 @@ void call_conv(const py::array& x, const py::array& weight, const MaybeArray& bi
 
 void conv2d_3x3(const py::array& x, const py::array& weight, py::array out,
                 std::int64_t out_channels, const MaybeArray& bias, const MaybeArray& residual,
-                bool silu, std::int64_t stride) {
+                const MaybeName& activation, std::int64_t stride) {
   check_array("x", x, false);
   check_dimensions("x", x, {"batch", "height", "width", "in_channels"});
   if (stride != 1 && stride != 2) {
@@ -78,7 +87,7 @@ void conv2d_3x3(const py::array& x, const py::array& weight, py::array out,
   const kernels::Conv2dShape shape{x.shape(0), x.shape(1),   x.shape(2),
                                    x.shape(3), out_channels, stride};
   const int count = lanes();
-  call_conv(x, weight, bias, residual, silu, out,
+  call_conv(x, weight, bias, residual, activation_of(activation), out,
             [&](auto* in, auto* w, auto* to, const auto& epilogue) {
               void* scratch = thread_scratch(kernels::conv2d_3x3_scratch_bytes(shape, count));
               return kernels::conv2d_3x3(in, w, to, shape, epilogue, scratch, count, kPool);
@@ -87,7 +96,7 @@ void conv2d_3x3(const py::array& x, const py::array& weight, py::array out,
 
 void temporal_conv(const py::array& x, const py::array& weight, py::array out,
                    std::int64_t out_channels, const MaybeArray& bias, const MaybeArray& residual,
-                   bool silu) {
+                   const MaybeName& activation) {
   check_array("x", x, false);
   check_dimensions("x", x, {"batch", "frames", "positions", "in_channels"});
   check_conv(x, weight, out_channels, 3, bias, residual, out,
@@ -95,7 +104,7 @@ void temporal_conv(const py::array& x, const py::array& weight, py::array out,
   const kernels::TemporalConvShape shape{x.shape(0), x.shape(1), x.shape(2), x.shape(3),
                                          out_channels};
   const int count = lanes();
-  call_conv(x, weight, bias, residual, silu, out,
+  call_conv(x, weight, bias, residual, activation_of(activation), out,
             [&](auto* in, auto* w, auto* to, const auto& epilogue) {
               void* scratch = thread_scratch(kernels::temporal_conv_scratch_bytes(shape, count));
               return kernels::temporal_conv(in, w, to, shape, epilogue, scratch, count, kPool);
@@ -127,11 +136,11 @@ py::array pack_conv_weight(const py::array& weight) {
 void register_conv(py::module_& m) {
   m.def("conv2d_3x3", &conv2d_3x3, py::arg("x").noconvert(), py::arg("weight").noconvert(),
         py::arg("out").noconvert(), py::arg("out_channels"), py::arg("bias") = py::none(),
-        py::arg("residual") = py::none(), py::arg("silu") = false, py::arg("stride") = 1,
+        py::arg("residual") = py::none(), py::arg("activation") = py::none(), py::arg("stride") = 1,
         "Writes the 3x3 convolution of channels-last x with packed weights to out.");
   m.def("temporal_conv", &temporal_conv, py::arg("x").noconvert(), py::arg("weight").noconvert(),
         py::arg("out").noconvert(), py::arg("out_channels"), py::arg("bias") = py::none(),
-        py::arg("residual") = py::none(), py::arg("silu") = false,
+        py::arg("residual") = py::none(), py::arg("activation") = py::none(),
         "Writes the convolution of x over three frames with packed weights to out.");
   m.def("pack_conv_weight", &pack_conv_weight, py::arg("weight").noconvert(),
         "Packs weights [out_channels, in_channels, taps].");

@@ -16,18 +16,28 @@ using executorch::aten::SizesType;
 using executorch::aten::Tensor;
 using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
+using kernels::ConvActivation;
+
+bool parse(std::optional<std::string_view> name, ConvActivation* activation) {
+  if (name.has_value() && *name != "silu" && *name != "relu") return false;
+  *activation = !name.has_value() ? ConvActivation::kNone
+                : *name == "silu" ? ConvActivation::kSilu
+                                  : ConvActivation::kRelu;
+  return true;
+}
 
 /// Calls `fn(x, weight, out, epilogue)` with the storage types' pointers.
 template <typename Fn>
 kernels::Status with_types(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-                           const std::optional<Tensor>& residual, bool silu, Tensor& out, Fn&& fn) {
+                           const std::optional<Tensor>& residual, ConvActivation activation,
+                           Tensor& out, Fn&& fn) {
   const auto call = [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
     kernels::ConvEpilogue<T> epilogue;
     if (bias) epilogue.bias = bias->const_data_ptr<float>();
     if (residual) epilogue.residual = static_cast<const T*>(residual->const_data_ptr());
-    epilogue.silu = silu;
+    epilogue.activation = activation;
     return fn(static_cast<const T*>(x.const_data_ptr()),
               static_cast<const W*>(weight.const_data_ptr()),
               static_cast<T*>(out.mutable_data_ptr()), epilogue);
@@ -96,9 +106,12 @@ OpCounter temporal_conv_counter("mobilevd::temporal_conv");
 
 Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
                        int64_t out_channels, const std::optional<Tensor>& bias,
-                       const std::optional<Tensor>& residual, bool silu, int64_t stride,
-                       Tensor& out) {
+                       const std::optional<Tensor>& residual,
+                       std::optional<std::string_view> activation, int64_t stride, Tensor& out) {
   const OpCounter::Call call(conv2d_3x3_counter);
+  ConvActivation chosen;
+  ET_KERNEL_CHECK_MSG(context, parse(activation, &chosen), InvalidArgument, out,
+                      "activation must be none, silu or relu");
   ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [N, H, W, C_in]");
   ET_KERNEL_CHECK_MSG(context, stride == 1 || stride == 2, InvalidArgument, out,
                       "stride must be 1 or 2");
@@ -111,7 +124,7 @@ Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Ten
                                    x.size(3), out_channels, stride};
   const int lanes = executorch_lanes();
   run_with_scratch(context, kernels::conv2d_3x3_scratch_bytes(shape, lanes), [&](void* scratch) {
-    return with_types(x, weight, bias, residual, silu, out,
+    return with_types(x, weight, bias, residual, chosen, out,
                       [&](auto* in, auto* w, auto* to, const auto& epilogue) {
                         return kernels::conv2d_3x3(in, w, to, shape, epilogue, scratch, lanes,
                                                    executorch_parallel_for);
@@ -122,8 +135,12 @@ Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Ten
 
 Tensor& temporal_conv_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
                           int64_t out_channels, const std::optional<Tensor>& bias,
-                          const std::optional<Tensor>& residual, bool silu, Tensor& out) {
+                          const std::optional<Tensor>& residual,
+                          std::optional<std::string_view> activation, Tensor& out) {
   const OpCounter::Call call(temporal_conv_counter);
+  ConvActivation chosen;
+  ET_KERNEL_CHECK_MSG(context, parse(activation, &chosen), InvalidArgument, out,
+                      "activation must be none, silu or relu");
   ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [B, F, S, C_in]");
   const SizesType sizes[4] = {static_cast<SizesType>(x.size(0)), static_cast<SizesType>(x.size(1)),
                               static_cast<SizesType>(x.size(2)),
@@ -132,7 +149,7 @@ Tensor& temporal_conv_out(KernelRuntimeContext& context, const Tensor& x, const 
   const kernels::TemporalConvShape shape{x.size(0), x.size(1), x.size(2), x.size(3), out_channels};
   const int lanes = executorch_lanes();
   run_with_scratch(context, kernels::temporal_conv_scratch_bytes(shape, lanes), [&](void* scratch) {
-    return with_types(x, weight, bias, residual, silu, out,
+    return with_types(x, weight, bias, residual, chosen, out,
                       [&](auto* in, auto* w, auto* to, const auto& epilogue) {
                         return kernels::temporal_conv(in, w, to, shape, epilogue, scratch, lanes,
                                                       executorch_parallel_for);

@@ -54,6 +54,16 @@ uint64_t Bundle::file_bytes(const StageSpec& stage) const {
   return bytes;
 }
 
+Bundle Bundle::only(const std::string& name) const {
+  Bundle bundle = *this;
+  bundle.stages = {{name, stage(name)}};
+  bundle.files.clear();
+  const StageSpec& wanted = bundle.stages.at(name);
+  bundle.files[wanted.program] = files.at(wanted.program);
+  for (const std::string& file : wanted.weights) bundle.files[file] = files.at(file);
+  return bundle;
+}
+
 std::string Bundle::path(const std::string& file) const {
   return (fs::path(folder) / file).string();
 }

@@ -61,6 +61,7 @@ struct Bundle {
   const StageSpec& stage(const std::string& name) const;  ///< throws Error listing the stages
   uint64_t file_bytes(const StageSpec& stage) const;      ///< program and weights together
   std::string path(const std::string& file) const;
+  Bundle only(const std::string& name) const;  ///< with that stage and its files; as stage() throws
 };
 
 /// The schema_version this runtime reads.

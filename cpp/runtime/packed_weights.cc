@@ -236,6 +236,11 @@ void PackedWeights::finish() {
 
 void PackedWeights::publish() {
   const std::string written = path_;
+  std::error_code problem;
+  if (fs::file_size(written, problem) == 0 && !problem) {  // XNNPACK had nothing to pack
+    abandon();
+    return off("");
+  }
   try {
     if (!is_whole(written)) throw Error("ExecuTorch wrote no whole file into " + folder_);
     const std::string name = reader_prefix_ + xxh64_of_file(written) + kEnding;

@@ -28,7 +28,7 @@ struct PackedFolder {
 class PackedWeights {
  public:
   enum class State {
-    kOff,      ///< weights are packed in memory, why_off() says why if they should not be
+    kOff,      ///< nothing to pack, or packed in memory: why_off() says why if it should not be
     kWritten,  ///< this load packs into a new file
     kRead,     ///< this load maps a file that was there
   };

@@ -103,6 +103,7 @@ struct UnetInputs {
 
 Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     : bundle_(read_bundle(folder)), options_(options) {
+  if (!options_.only_stage.empty()) bundle_ = bundle_.only(options_.only_stage);
   const kernels::Status isa = kernels::startup_status();
   if (!isa.ok()) throw Error(isa.message, Error::Kind::kUsage);
   const auto start = Clock::now();

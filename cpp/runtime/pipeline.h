@@ -23,6 +23,7 @@ struct PipelineOptions {
   bool record = false;            ///< ExecuTorch's profiler on, see Pipeline::etdumps()
   uint64_t max_memory_bytes = 0;  ///< refuse a bundle, or a picture, of a higher estimate; 0: none
   std::string packed_folder;      ///< for PackedFolder::from_flag()
+  std::string only_stage;         ///< for run_stage() alone: no other is checked or counted
 };
 
 /// One clip to make. What is unset comes from the bundle.

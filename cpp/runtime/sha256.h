@@ -5,19 +5,22 @@
 #include <cstdint>
 #include <string>
 
+#include "runtime/sha256_blocks.h"
+
 namespace mobilevd {
 
 /// SHA-256 (FIPS 180-4) over bytes given in pieces.
 class Sha256 {
  public:
+  Sha256();
+
   void update(const void* data, std::size_t size);
 
   /// Ends the message; 64 lower-case hex digits. The object is used up afterwards.
   std::string hex_digest();
 
  private:
-  void compress(const std::uint8_t* block);
-
+  Sha256Blocks blocks_;
   std::array<std::uint32_t, 8> state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   std::array<std::uint8_t, 64> pending_{};

@@ -18,7 +18,8 @@ template <typename D, typename T>
   const auto load = [&](const auto* p) { return whole ? D::load(p) : D::load_partial(p, n); };
   if (epilogue.bias != nullptr) sums = D::add(sums, load(epilogue.bias + channel));
   if (epilogue.residual != nullptr) sums = D::add(sums, load(epilogue.residual + offset));
-  if (epilogue.silu) sums = silu<D>(sums);
+  if (epilogue.activation == ConvActivation::kSilu) sums = silu<D>(sums);
+  if (epilogue.activation == ConvActivation::kRelu) sums = D::max(D::zero(), sums);  // NaN stays
   if (whole) {
     D::store(out + offset, sums);
   } else {

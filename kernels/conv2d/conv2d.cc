@@ -77,7 +77,7 @@ Status run(const T* x, const W* weight, T* out, const Conv2dShape& s,
   const std::int64_t out_width = ceil_div(s.width, s.stride);
   const Status arrays =
       check_conv(kSays, x, {s.batch, s.height, s.width, s.in_channels}, weight, 9, out,
-                 {s.batch, out_height, out_width, s.out_channels}, epilogue.residual, scratch);
+                 {s.batch, out_height, out_width, s.out_channels}, epilogue, scratch);
   if (!arrays.ok()) return arrays;
 
   const Conv2dTask<T, W> task = {x,

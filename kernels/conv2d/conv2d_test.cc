@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "testing/activated.h"
 #include "testing/emulation.h"
 #include "testing/isa_test.h"
 
@@ -83,7 +84,7 @@ struct Problem {
             largest_magnitude = std::max(largest_magnitude, magnitude);
             if (epilogue.bias != nullptr) want[i] += epilogue.bias[o];
             if (epilogue.residual != nullptr) want[i] += widen(epilogue.residual[i]);
-            if (epilogue.silu) want[i] /= 1 + std::exp(-want[i]);
+            want[i] = activated(epilogue.activation, want[i]);
           }
         }
       }
@@ -126,10 +127,11 @@ TEST_P(Conv2dTest, OddShapesFloat16) { check_shapes<Half, Half>(); }
 
 TEST_P(Conv2dTest, Epilogues) {
   for (const int stride : {1, 2}) {
-    for (int bits = 0; bits < 8; ++bits) {
+    for (int bits = 0; bits < 12; ++bits) {
       Problem<float, float> problem({2, 7, 6, 24, 37, stride}, 5);
       problem.epilogue = {bits & 1 ? problem.bias.data() : nullptr,
-                          bits & 2 ? problem.residual.data() : nullptr, (bits & 4) != 0};
+                          bits & 2 ? problem.residual.data() : nullptr,
+                          static_cast<ConvActivation>(bits / 4)};
       ASSERT_TRUE(problem.run().ok());
       problem.check();
     }
@@ -149,7 +151,7 @@ TEST_P(Conv2dTest, OutMayBeTheResidual) {
 TEST_P(Conv2dTest, UnalignedPointers) {
   for (int misalign = 1; misalign < 16; misalign += 3) {
     Problem<float, float> problem({1, 5, 5, 24, 40, 1}, 3, misalign);
-    problem.epilogue = {problem.bias.data(), problem.residual.data(), true};
+    problem.epilogue = {problem.bias.data(), problem.residual.data(), ConvActivation::kSilu};
     ASSERT_TRUE(problem.run().ok());
     problem.check();
     Problem<Half, Half> half({1, 5, 5, 24, 40, 1}, 3, misalign);
@@ -248,6 +250,7 @@ TEST_P(Conv2dTest, BadArgumentsAreRefusedAndOutIsUntouched) {
   refused([](auto& c) { c.scratch += 4; }, "aligned");
   refused([](auto& c) { c.x = c.out; }, "overlap");
   refused([](auto& c) { c.epilogue.residual = c.out + 1; }, "overlap");
+  refused([](auto& c) { c.epilogue.activation = static_cast<ConvActivation>(3); }, "activation");
   EXPECT_EQ(conv2d_3x3_scratch_bytes({1, 4, 4, 16, 16, 3}, 1), 0u);
   EXPECT_EQ(conv2d_3x3_scratch_bytes({1, 4, 4, 16, 16, 1}, 0), 0u);
 }

@@ -45,7 +45,7 @@ Status run(const T* x, const W* weight, T* out, const TemporalConvShape& s,
   if (s.batch == 0 || s.positions == 0) return ok_status();
   const Status arrays =
       check_conv(kSays, x, {s.batch, s.frames, s.positions, s.in_channels}, weight, 3, out,
-                 {s.batch, s.frames, s.positions, s.out_channels}, epilogue.residual, scratch);
+                 {s.batch, s.frames, s.positions, s.out_channels}, epilogue, scratch);
   if (!arrays.ok()) return arrays;
 
   const TemporalConvVariant& variant = kVariants.chosen();

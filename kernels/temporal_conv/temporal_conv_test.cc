@@ -1,5 +1,6 @@
 #include "mobilevd/kernels/temporal_conv.h"
 
+#include "testing/activated.h"
 #include "testing/emulation.h"
 #include "testing/isa_test.h"
 
@@ -61,7 +62,7 @@ struct Problem {
         const std::int64_t i = row * shape.out_channels + o;
         if (epilogue.bias != nullptr) want += epilogue.bias[o];
         if (epilogue.residual != nullptr) want += widen(epilogue.residual[i]);
-        if (epilogue.silu) want /= 1 + std::exp(-want);
+        want = activated(epilogue.activation, want);
         const double tolerance =
             1e-6 * (magnitude + 0.1) + 1.1 * kStorageEpsilon<T> * std::fabs(want);
         ASSERT_LE(std::fabs(widen(out[i]) - want), tolerance)
@@ -97,10 +98,11 @@ TEST_P(TemporalConvTest, OddShapesFloat16Weights) { check_shapes<float, Half>();
 TEST_P(TemporalConvTest, OddShapesFloat16) { check_shapes<Half, Half>(); }
 
 TEST_P(TemporalConvTest, EpiloguesAndUnalignedPointers) {
-  for (int bits = 0; bits < 8; ++bits) {
+  for (int bits = 0; bits < 12; ++bits) {
     Problem<float, float> problem({2, 5, 6, 24, 37}, 5, bits);
     problem.epilogue = {bits & 1 ? problem.bias.data() : nullptr,
-                        bits & 2 ? problem.residual.data() : nullptr, (bits & 4) != 0};
+                        bits & 2 ? problem.residual.data() : nullptr,
+                        static_cast<ConvActivation>(bits / 4)};
     ASSERT_TRUE(problem.run().ok());
     problem.check();
   }

@@ -21,7 +21,7 @@ def conv2d_3x3(
     out_channels: int,
     bias: _Array | None = None,
     residual: _Array | None = None,
-    silu: bool = False,
+    activation: str | None = None,
     stride: int = 1,
 ) -> None: ...
 def temporal_conv(
@@ -31,7 +31,7 @@ def temporal_conv(
     out_channels: int,
     bias: _Array | None = None,
     residual: _Array | None = None,
-    silu: bool = False,
+    activation: str | None = None,
 ) -> None: ...
 def group_norm_silu(
     x: _Array,

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+#include <vector>
+
 #include "scratch_folder.h"
 
 namespace mobilevd {
@@ -31,6 +34,21 @@ TEST(Sha256, PiecesGiveTheSameAsTheWhole) {
       hash.update(text.data() + at, std::min(piece, text.size() - at));
     }
     EXPECT_EQ(hash.hex_digest(), digest(text)) << "pieces of " << piece;
+  }
+}
+
+TEST(Sha256, TheCpusInstructionsDoTheSameAsPortableCode) {
+  const Sha256Blocks of_cpu = sha256_blocks_of_cpu();
+  if (of_cpu == nullptr) GTEST_SKIP() << "this CPU has no instructions for it";
+  std::mt19937 random(7);
+  std::vector<std::uint8_t> blocks(64 * 9);
+  for (std::uint8_t& byte : blocks) byte = static_cast<std::uint8_t>(random());
+  for (std::size_t count = 0; count <= 9; ++count) {
+    std::uint32_t got[8], want[8];
+    for (int i = 0; i < 8; ++i) got[i] = want[i] = random();
+    of_cpu(got, blocks.data(), count);
+    sha256_blocks_portable(want, blocks.data(), count);
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(got[i], want[i]) << count << " blocks, word " << i;
   }
 }
 

@@ -49,7 +49,13 @@ class HalfStage(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         named = [*module.named_parameters(), *module.named_buffers()]
-        self.module = copy.deepcopy(module, {id(value): _half(key, value) for key, value in named})
+        halves = {id(value): _half(key, value) for key, value in named}
+        for child in module.modules():
+            for name in getattr(child, "stays_float32", ()):
+                value = getattr(child, name, None)
+                if value is not None:
+                    halves[id(value)] = value
+        self.module = copy.deepcopy(module, halves)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         with _WrittenOut():

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mobilevd import _kernels
 from mobilevd.kernels._arrays import Array, check_kinds, empty
+
+ConvActivation = Literal["silu", "relu"]
 
 
 def pack_conv_weight(weight: Array) -> Array:
@@ -44,13 +46,13 @@ def conv2d_3x3(
     out_channels: int,
     bias: Array | None = None,
     residual: Array | None = None,
-    silu: bool = False,
+    activation: ConvActivation | None = None,
     stride: int = 1,
     out: Array | None = None,
 ) -> Array:
     """3x3 convolution with padding 1 over channels-last pictures, by Winograd where it pays.
 
-    `out = silu?(conv(x, weight) + bias + residual)`, float32 arithmetic. Inference only.
+    `out = activation(conv(x, weight) + bias + residual)`, float32 arithmetic. Inference only.
 
     Parameters
     ----------
@@ -59,6 +61,7 @@ def conv2d_3x3(
     bias : [out_channels], float32
     residual, out : [N, ceil(H / stride), ceil(W / stride), out_channels], of x's dtype; out must
         not overlap x, and may be the residual
+    activation : None, "silu" or "relu"
     stride : 1 or 2
 
     Raises
@@ -66,7 +69,7 @@ def conv2d_3x3(
     TypeError, ValueError
         As temporal_attention.
     """
-    return _call("conv2d_3x3", x, weight, out_channels, bias, residual, silu, out, stride)
+    return _call("conv2d_3x3", x, weight, out_channels, bias, residual, activation, out, stride)
 
 
 def temporal_conv(
@@ -75,7 +78,7 @@ def temporal_conv(
     out_channels: int,
     bias: Array | None = None,
     residual: Array | None = None,
-    silu: bool = False,
+    activation: ConvActivation | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolution over three frames of each position, filter (3, 1, 1) with padding 1.
@@ -83,7 +86,7 @@ def temporal_conv(
     As conv2d_3x3, with x [B, F, S, in_channels] and out, residual [B, F, S, out_channels]: F
     frames, S positions.
     """
-    return _call("temporal_conv", x, weight, out_channels, bias, residual, silu, out)
+    return _call("temporal_conv", x, weight, out_channels, bias, residual, activation, out)
 
 
 def _call(
@@ -93,7 +96,7 @@ def _call(
     out_channels: int,
     bias: Any,
     residual: Any,
-    silu: bool,
+    activation: ConvActivation | None,
     out: Any,
     *stride: int,
 ) -> Any:
@@ -103,11 +106,11 @@ def _call(
             step = stride[0] if stride and stride[0] > 0 else 1
             shape = (*x.shape[:1], *(-(-size // step) for size in x.shape[1:3]), out_channels)
             out = empty(shape, x.dtype)
-        getattr(_kernels, name)(x, weight, out, out_channels, bias, residual, silu, *stride)
+        getattr(_kernels, name)(x, weight, out, out_channels, bias, residual, activation, *stride)
         return out
     from mobilevd.kernels import torch_ops
 
-    arguments = (x, weight, out_channels, bias, residual, silu, *stride)
+    arguments = (x, weight, out_channels, bias, residual, activation, *stride)
     if out is None:
         return getattr(torch_ops, name)(*arguments)
     return getattr(torch_ops, f"{name}_out")(*arguments, out=out)

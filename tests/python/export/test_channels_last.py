@@ -1,14 +1,19 @@
-"""The UNet in our kernels' layout: each part, and the whole of it, against what it replaces."""
+"""Networks in our kernels' layout: each part, and the whole of them, against what they replace."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from mobilevd.export.rewrites import channels_last, prepare
+from mobilevd.export.half import HalfStage
+from mobilevd.export.rewrites import prepare, prepare_vae
+from mobilevd.export.rewrites.channels_last import layers
+from mobilevd.export.rewrites.channels_last.unet import ResBlock, Transformer
 from mobilevd.export.stages import UNetStage
 from mobilevd.kernels import torch_ops  # noqa: F401  (registers the ops)
 from mobilevd.models import create_unet
 from mobilevd.models.resblock import Downsample, SpatioTemporalResBlock, Upsample
+from mobilevd.models.svd_vae import SvdDecoder, SvdEncoder, SvdVaeConfig
+from mobilevd.models.tiny_vae import TinyDecoder, TinyEncoder, TinyVaeConfig
 from mobilevd.models.transformer import SpatioTemporalTransformer
 from small_networks import UNET_CONFIG, give_blends_values
 from torch import nn
@@ -28,9 +33,9 @@ def last(x):
     return x.permute(0, 2, 3, 1).contiguous()
 
 
-def near(got, want):
+def near(got, want, limit=2e-6):
     assert got.shape == want.shape
-    assert (got - want).norm() < 2e-6 * want.norm()
+    assert (got - want).norm() < limit * want.norm()
 
 
 @pytest.mark.parametrize(
@@ -47,14 +52,15 @@ def near(got, want):
 @torch.no_grad()
 def test_convolutions_of_a_picture(make):
     conv = randomised(make())
-    ours = channels_last.UpsampledConvolution if isinstance(conv, Upsample) else None
+    up = isinstance(conv, Upsample)
+    ours = layers.UpsampledConvolution.of_upsample(conv) if up else layers.Convolution(conv)
     x = torch.randn(3, conv.in_channels, 10, 6)
-    near((ours or channels_last.Convolution)(conv)(last(x)), last(conv(x)))
+    near(ours(last(x)), last(conv(x)))
 
 
 def test_another_kernel_is_refused():
     with pytest.raises(ValueError, match=r"no kernel of ours for Conv2d.*kernel_size=\(5, 5\)"):
-        channels_last.Convolution(nn.Conv2d(16, 16, 5, padding=2))
+        layers.Convolution(nn.Conv2d(16, 16, 5, padding=2))
 
 
 @pytest.mark.parametrize("channels", [(32, 32), (96, 32)], ids=["same", "with a shortcut"])
@@ -65,14 +71,23 @@ def test_res_block(channels, temporal):
     config = CONFIG if temporal else replace(CONFIG, temporal_blocks=())
     block = randomised(SpatioTemporalResBlock(*channels, 1e-5, config, path))
     x, time = torch.randn(4, channels[0], 6, 5), torch.randn(1, config.time_embed_dim)
-    near(channels_last.ResBlock(block)(last(x), time, 4), last(block(x, time, 4)))
+    near(ResBlock(block)(last(x), time, 4), last(block(x, time, 4)))
 
 
 @torch.no_grad()
 def test_transformer():
     block = randomised(SpatioTemporalTransformer(32, 2, CONFIG, "down_blocks.0.attentions.0"))
     want = block(x := torch.randn(4, 32, 6, 5), context := torch.randn(1, 1, 24), 4)
-    near(channels_last.Transformer(block)(last(x), context, 4), last(want))
+    near(Transformer(block)(last(x), context, 4), last(want))
+
+
+TORCHS = {"conv2d", "convolution", "group_norm", "native_group_norm"}
+
+
+def ops_of(module, arguments):
+    graph = torch.export.export(module, arguments).graph
+    ops = [node.target for node in graph.nodes if node.op == "call_function"]
+    return [str(op).split(".")[1] for op in ops if isinstance(op, torch._ops.OpOverload)]
 
 
 @pytest.mark.parametrize(
@@ -92,10 +107,8 @@ def test_the_unet_has_no_other_convolution_and_hardly_a_permute(changes):
     want = unet.double().forward_sinusoids(*(a.double() for a in arguments)).float()
     prepared = UNetStage(prepare(unet.float(), "xnnpack"))
     near(prepared(*arguments), want)
-    graph = torch.export.export(prepared, arguments).graph
-    ops = [node.target for node in graph.nodes if node.op == "call_function"]
-    names = [str(op).split(".")[1] for op in ops if isinstance(op, torch._ops.OpOverload)]
-    assert not {"conv2d", "convolution", "group_norm", "native_group_norm"} & set(names)
+    names = ops_of(prepared, arguments)
+    assert not TORCHS & set(names)
     # In and out; around the pooling of spatial multiscaling. Transposes are of attention's heads.
     assert names.count("permute") == (4 if "spatial_factor" in changes else 2)
 
@@ -107,3 +120,57 @@ def test_promised_weights_keep_their_shapes():
     got = dict(prepare(promised, "xnnpack").named_parameters())
     real = dict(prepare(create_unet(CONFIG), "xnnpack").named_parameters())
     assert {k: p.shape for k, p in got.items()} == {k: p.shape for k, p in real.items()}
+
+
+SVD = SvdVaeConfig(block_out_channels=(32, 64, 96))
+TINY = TinyVaeConfig(width=24, encoder_blocks=(1, 2, 1), decoder_blocks=(1, 2, 1), native_scale=0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "of_torch"),
+    [
+        (lambda: TinyEncoder(TINY), (2, 3, 16, 24), set()),
+        (lambda: TinyDecoder(TINY), (2, 4, 5, 3), set()),
+        (lambda: SvdEncoder(SVD), (2, 3, 16, 24), {"conv2d"}),  # 1x1, of 8 channels
+        (lambda: SvdDecoder(SVD), (3, 4, 5, 3), {"conv2d"}),  # over frames, of 3 channels
+    ],
+    ids=["tiny encoder", "tiny decoder", "SVD's encoder", "SVD's decoder"],
+)
+@torch.no_grad()
+def test_encoders_and_decoders(make, shape, of_torch):
+    network, x = randomised(make()), torch.randn(shape)
+    want = network.double()(x.double()).float()
+    prepared = prepare_vae(network.float(), "xnnpack")
+    near(prepared(x), want, 1e-5)  # Winograd, up to 20 times one after another
+    names = ops_of(prepared, (x,))
+    assert set(names) & TORCHS == of_torch
+    assert sum(names.count(name) for name in of_torch) <= 1
+    near(network(x), want, 1e-5)  # the network itself is as it was
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_integers_keep_torchs_convolutions(precision):
+    unet = create_unet(CONFIG)
+    kept = any(isinstance(m, nn.Conv2d) for m in prepare(unet, "xnnpack", precision).modules())
+    assert kept == (precision == "int8")
+    decoder = prepare_vae(TinyDecoder(TINY), "xnnpack", precision)
+    assert any(isinstance(m, nn.Conv2d) for m in decoder.modules()) == (precision == "int8")
+
+
+@torch.no_grad()
+def test_halves():
+    """Weights and features are float16, the kernels' biases float32; ours are shared, not cast."""
+    unet = randomised(create_unet(CONFIG))
+    shapes = ((1, 4, 8, 16, 32), (1, 32), (1, 1, 24), (1, 48))
+    arguments = tuple(torch.randn(shape) for shape in shapes)
+    stage = UNetStage(prepare(unet, "xnnpack", "fp16"))
+    half = HalfStage(stage)
+    want, got = unet.forward_sinusoids(*arguments), half(*arguments)
+    assert got.dtype == torch.float32
+    assert 1e-5 < (got - want).norm() / want.norm() < 6e-3
+    dtypes = {name: p.dtype for name, p in half.named_parameters()}
+    convolutions = [n for n, m in half.named_modules() if isinstance(m, layers.Convolution)]
+    biases = {f"{name}.bias" for name in convolutions} & set(dtypes)
+    assert {name for name, dtype in dtypes.items() if dtype == torch.float32} == biases
+    assert len(biases) > 20
+    assert all(p.dtype == torch.float32 for p in stage.parameters())

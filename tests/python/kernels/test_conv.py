@@ -14,6 +14,7 @@ from mobilevd.kernels import torch_ops  # noqa: E402
 from programs import run_as_program  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+ACTIVATIONS = [None, "silu", "relu"]
 DTYPES = [(np.float32, np.float32), (np.float32, np.float16), (np.float16, np.float16)]
 
 
@@ -22,7 +23,7 @@ def random(shape, dtype=np.float32, seed=0, scale=1.0, offset=0):
     return (scale * flat).astype(dtype)[offset:].reshape(shape)
 
 
-def float64(x, weight, bias, residual, silu, stride=1):
+def float64(x, weight, bias, residual, activation, stride=1):
     """The definition by torch in float64: weight [out, in, 3, 3], or [out, in, 3] over frames."""
     x, weight = torch.from_numpy(x).double(), torch.from_numpy(weight).double()
     if weight.dim() == 4:
@@ -33,7 +34,7 @@ def float64(x, weight, bias, residual, silu, stride=1):
         out = out + torch.from_numpy(bias).double()
     if residual is not None:
         out = out + torch.from_numpy(residual).double()
-    return (F.silu(out) if silu else out).numpy()
+    return {None: lambda y: y, "silu": F.silu, "relu": F.relu}[activation](out).numpy()
 
 
 def tolerance(x, weight, expected, winograd):
@@ -53,14 +54,14 @@ def tolerance(x, weight, expected, winograd):
     dtypes=st.sampled_from(DTYPES),
     with_bias=st.booleans(),
     with_residual=st.booleans(),
-    silu=st.booleans(),
+    activation=st.sampled_from(ACTIVATIONS),
     stride=st.sampled_from([1, 2]),
     threads=st.integers(1, 4),
     offset=st.integers(0, 3),
     seed=st.integers(0, 1000),
 )
 def test_conv2d_equals_float64(
-    isa, size, channels, dtypes, with_bias, with_residual, silu, stride, threads, offset, seed
+    isa, size, channels, dtypes, with_bias, with_residual, activation, stride, threads, offset, seed
 ):
     cin, cout = channels
     x = random((*size, cin), dtypes[0], seed, offset=offset)
@@ -71,10 +72,10 @@ def test_conv2d_equals_float64(
     kernels.set_isa(isa)
     kernels.set_num_threads(threads)
     packed = kernels.pack_conv_weight(weight)
-    out = kernels.conv2d_3x3(x, packed, cout, bias, residual, silu, stride)
+    out = kernels.conv2d_3x3(x, packed, cout, bias, residual, activation, stride)
     assert out.shape == shape
     assert out.dtype == x.dtype
-    expected = float64(x, weight, bias, residual, silu, stride)
+    expected = float64(x, weight, bias, residual, activation, stride)
     bound = tolerance(x, weight, expected, winograd=True)
     assert np.all(np.abs(out - expected) <= bound), np.max(np.abs(out - expected) - bound)
 
@@ -85,7 +86,7 @@ def test_conv2d_equals_float64(
     size=st.tuples(st.integers(0, 2), st.integers(1, 15), st.integers(0, 33)),
     channels=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     dtypes=st.sampled_from(DTYPES),
-    extras=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    extras=st.tuples(st.booleans(), st.booleans(), st.sampled_from(ACTIVATIONS)),
     threads=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
@@ -111,7 +112,7 @@ def test_winograd_error_at_the_models_width():
     """Relative L2 against float64 of the widest first-level ResBlock convolution."""
     x, weight = random((1, 8, 8, 960)), random((64, 960, 3, 3), seed=1, scale=(9 * 960) ** -0.5)
     out = kernels.conv2d_3x3(x, kernels.pack_conv_weight(weight), 64)
-    expected = float64(x, weight, None, None, False)
+    expected = float64(x, weight, None, None, None)
     assert np.linalg.norm(out - expected) / np.linalg.norm(expected) < 3e-6
 
 
@@ -127,12 +128,12 @@ def test_opcheck(dtypes):
     x, packed, bias, residual = tensors(dtypes)
     checks = ("test_schema", "test_faketensor")
     torch.library.opcheck(
-        torch_ops.conv2d_3x3, (x, packed, 20, bias, residual, True, 1), test_utils=checks
+        torch_ops.conv2d_3x3, (x, packed, 20, bias, residual, "silu", 1), test_utils=checks
     )
     torch.library.opcheck(torch_ops.conv2d_3x3, (x, packed, 20), {"stride": 2}, test_utils=checks)
     x, packed, bias, residual = tensors(dtypes, frames=True)
     torch.library.opcheck(
-        torch_ops.temporal_conv, (x, packed, 20, bias, residual, True), test_utils=checks
+        torch_ops.temporal_conv, (x, packed, 20, bias, residual, "relu"), test_utils=checks
     )
     out = torch.empty(2, 5, 6, 20, dtype=x.dtype)
     torch.library.opcheck(
@@ -152,8 +153,8 @@ class Layers(torch.nn.Module):
         self.register_buffer("temporal", torch.from_numpy(kernels.pack_conv_weight(temporal)))
 
     def forward(self, x):
-        x = kernels.conv2d_3x3(x, self.conv, 20, self.bias, silu=True)
-        x = kernels.temporal_conv(x, self.temporal, 20, self.bias, residual=x)
+        x = kernels.conv2d_3x3(x, self.conv, 20, self.bias, activation="silu")
+        x = kernels.temporal_conv(x, self.temporal, 20, self.bias, x, "relu")
         return kernels.conv2d_3x3(x, self.conv[:, :, :20].contiguous(), 20, stride=2)
 
 
@@ -192,6 +193,7 @@ def test_residual_may_be_out():
         (lambda a: a.update(residual=a["x"]), ValueError, "residual: expected the shape"),
         (lambda a: a.update(out=a["x"]), ValueError, "out: expected the shape"),
         (lambda a: a.update(stride=3), ValueError, "stride: expected 1 or 2"),
+        (lambda a: a.update(activation="gelu"), ValueError, "activation: expected None, 'silu' or"),
         (lambda a: a.update(out_channels=0), ValueError, "out_channels: expected at least 1"),
         (lambda a: a.update(weight=torch.zeros(1)), TypeError, "weight: expected a numpy array"),
         (lambda a: a.update(x=[1.0]), TypeError, "x: expected a numpy array or a torch"),

@@ -126,6 +126,15 @@ def test_wrong_sha256(runner, edited_bundle, photo, tmp_path):
     check_both_refuse(runner, folder, photo, tmp_path, "unet.pte does not have the sha256")
 
 
+def test_a_stage_by_itself_asks_for_no_other_file(runner, edited_bundle, tmp_path):
+    folder = edited_bundle(lambda bundle: None)
+    (folder / "unet.pte").unlink()
+    fine = runner("--bundle", folder, "--stage", "vae_decoder", "--packed-weights", "none")
+    assert fine.returncode == 0, fine.stderr
+    check_refused(runner("--bundle", folder, "--stage", "unet"), 1, "unet.pte is missing")
+    check_refused(runner("--bundle", folder, "--stage", "nope"), 2, "no stage 'nope'")
+
+
 def test_wrong_size(runner, edited_bundle, photo, tmp_path):
     folder = edited_bundle(lambda bundle: None)
     with (folder / "unet.pte").open("ab") as program:

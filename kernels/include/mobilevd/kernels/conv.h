@@ -10,13 +10,19 @@
 // What conv2d_3x3 and temporal_conv share: packed weights and what follows the sums.
 namespace mobilevd::kernels {
 
-/// What is added to a convolution's sums before they are stored; null for nothing.
-/// out = silu?(sums + bias + residual).
+/// What becomes of the sums y, bias and residual with them, before they are stored.
+enum class ConvActivation {
+  kNone,  ///< y
+  kSilu,  ///< y * sigmoid(y)
+  kRelu,  ///< max(y, 0); NaN stays
+};
+
+/// What follows a convolution's sums: out = activation(sums + bias + residual); null for nothing.
 template <typename T>
 struct ConvEpilogue {
   const float* bias = nullptr;  ///< [C_out]
   const T* residual = nullptr;  ///< like out; may be out itself, but must not overlap it otherwise
-  bool silu = false;
+  ConvActivation activation = ConvActivation::kNone;
 };
 
 /// Elements of a packed weight: [ceil(C_out / 16)][taps][C_in][16], padded with zeros. `taps` is 9

@@ -1,7 +1,7 @@
 """Exact rewrites before lowering: each takes a network and changes it in place.
 
-``prepare(unet, backend, precision)`` and ``prepare_vae(network, backend)`` compose a backend's on a
-copy. None changes the function computed.
+``prepare(unet, backend, precision)`` and ``prepare_vae(network, backend, precision)`` compose a
+backend's on a copy. None changes the function computed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ UNET_REWRITES: dict[str, tuple[Callable[[UNet], None], ...]] = {
     ),
 }
 
-# Of the VAE's encoder and decoder; TAESD's has nothing to rewrite for XNNPACK.
+# Of the VAE's encoder and decoder.
 VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
     "xnnpack": (write_out_spatial_attention, fold_blends, keep_the_mean),
     "vulkan": (
@@ -87,7 +87,7 @@ def prepare(unet: UNet, backend: str, precision: str = "fp32") -> UNet:
         unet = collapse_cross_attention(unet)
     for rewrite in UNET_REWRITES[backend]:
         rewrite(unet)
-    if (backend, precision) == ("xnnpack", "fp32"):
+    if _on_our_kernels(backend, precision):
         put_channels_last(unet)
     return unet.eval()
 
@@ -99,12 +99,19 @@ def prepare_block(block: nn.Module, backend: str) -> None:
             rewrite(block)  # type: ignore[arg-type]
 
 
-def prepare_vae(network: nn.Module, backend: str) -> nn.Module:
+def prepare_vae(network: nn.Module, backend: str, precision: str = "fp32") -> nn.Module:
     """A copy of an encoder or decoder with the rewrites."""
     network = _copy(network)
     for rewrite in VAE_REWRITES[backend]:
         rewrite(network)
+    if _on_our_kernels(backend, precision):
+        put_channels_last(network)
     return network.eval()
+
+
+def _on_our_kernels(backend: str, precision: str) -> bool:
+    """On the CPU, but for integers: pt2e's quantizers know torch's convolutions."""
+    return backend == "xnnpack" and precision != "int8"
 
 
 def _copy(network: N) -> N:

@@ -21,7 +21,7 @@ def problem(
     batch: int, height: int, width: int, in_channels: int, out_channels: int, stride: int
 ) -> Problem:
     def ours(x: Array, weight: Array, bias: Array, out: Array) -> None:
-        _kernels.conv2d_3x3(x, weight, out, out_channels, bias, None, False, stride)
+        _kernels.conv2d_3x3(x, weight, out, out_channels, bias, None, None, stride)
 
     return convolution((batch, height, width, in_channels), out_channels, (3, 3), stride, ours)
 

@@ -20,7 +20,7 @@ def packed_shape(out_channels: int, taps: int, in_channels: int) -> tuple[int, .
     return (-(-out_channels // 16), taps, in_channels, 16)
 
 
-def _check(x: Tensor, weight: Tensor, out_channels: int, taps: int) -> None:
+def _check(x: Tensor, weight: Tensor, out_channels: int, taps: int, activation: str | None) -> None:
     """What torch can see without data; the binding checks the rest."""
     if x.dtype not in (torch.float32, torch.float16):
         raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
@@ -29,11 +29,13 @@ def _check(x: Tensor, weight: Tensor, out_channels: int, taps: int) -> None:
     packed = packed_shape(out_channels, taps, x.shape[3])
     if tuple(weight.shape) != packed:
         raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
+    if activation not in (None, "silu", "relu"):
+        raise ValueError(f"activation: expected None, 'silu' or 'relu', got {activation!r}")
 
 
 _ARGUMENTS = (
     "Tensor x, Tensor weight, int out_channels, Tensor? bias=None, Tensor? residual=None, "
-    "bool silu=False"
+    "str? activation=None"
 )
 library.define(
     f"conv2d_3x3({_ARGUMENTS}, int stride=1) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,)
@@ -57,13 +59,15 @@ def _register(name: str, taps: int) -> None:
         out_channels: int,
         bias: Tensor | None = None,
         residual: Tensor | None = None,
-        silu: bool = False,
+        activation: str | None = None,
         *stride: int,
         out: Tensor,
     ) -> Tensor:
         arrays = to_arrays(x=x, weight=weight, out=out, bias=bias, residual=residual)
         options = dict(zip(("stride",), stride, strict=False))
-        getattr(_kernels, name)(**arrays, out_channels=out_channels, silu=silu, **options)
+        getattr(_kernels, name)(
+            **arrays, out_channels=out_channels, activation=activation, **options
+        )
         return out
 
     def cpu(x: Tensor, weight: Tensor, out_channels: int, *rest: Any) -> Tensor:
@@ -77,12 +81,12 @@ def _register(name: str, taps: int) -> None:
         out_channels: int,
         bias: Tensor | None = None,
         residual: Tensor | None = None,
-        silu: bool = False,
+        activation: str | None = None,
         stride: int = 1,
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        _check(x, weight, out_channels, taps)
+        _check(x, weight, out_channels, taps, activation)
         shape = _result_shape(x, out_channels, stride)
         return x.new_empty(shape) if out is None else check_out(out, shape, x.dtype)
 

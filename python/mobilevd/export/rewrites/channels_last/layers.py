@@ -1,0 +1,116 @@
+"""What the networks are made of, on our kernels; pictures and clips with their channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ....models.resblock import Upsample
+
+# By the kind of what is replaced.
+Replacements = Mapping[type, Callable[[Any], nn.Module]]
+
+
+def replace_modules(network: nn.Module, ours: Replacements) -> None:
+    """What is of the kinds in ``ours``, and is not within another such, becomes what it makes."""
+    for name, child in list(network.named_children()):
+        make = next((make for kind, make in ours.items() if isinstance(child, kind)), None)
+        if make is None:
+            replace_modules(child, ours)
+        else:
+            setattr(network, name, make(child))
+
+
+class ToChannelsLast(nn.Module):
+    """[N, C, H, W] -> [N, H, W, C]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 2, 3, 1).contiguous()
+
+
+class ToChannelsFirst(nn.Module):
+    """[N, H, W, C] -> [N, C, H, W]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 3, 1, 2).contiguous()
+
+
+class Norm(nn.Module):
+    """GroupNorm, with SiLU behind it or without: x [N, ..., C]."""
+
+    def __init__(self, norm: nn.GroupNorm, silu: bool) -> None:
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+        self.constants = (norm.num_groups, norm.eps, silu, True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mobilevd.group_norm_silu(x, self.weight, self.bias, *self.constants)
+
+
+class Convolution(nn.Module):
+    """3x3 of either stride over x [N, H, W, C], or (3, 1) over x [B, F, S, C], padding 1.
+
+    ``scale`` multiplies weights and bias. A ``bias`` [C'] given to ``forward`` is in place of its
+    own; ``residual`` is added; ``activation`` ("silu", "relu") comes last.
+    """
+
+    # The kernels' biases are, beside float16 weights and features, too.
+    stays_float32 = ("bias",)
+
+    def __init__(self, of: nn.Conv2d, scale: float = 1.0, activation: str | None = None) -> None:
+        super().__init__()
+        if of.kernel_size not in ((3, 3), (3, 1)):
+            raise ValueError(f"no kernel of ours for {of}")
+        weight = of.weight.detach()
+        self.weight = nn.Parameter(_packed(weight if scale == 1 else weight * scale))
+        bias = of.bias.detach() if of.bias is not None else weight.new_zeros(of.out_channels)
+        self.bias = nn.Parameter(bias if scale == 1 else bias * scale)
+        self.out_channels = of.out_channels
+        ops = torch.ops.mobilevd
+        self.op = ops.conv2d_3x3 if of.kernel_size == (3, 3) else ops.temporal_conv
+        self.activation = activation
+        self.stride = of.stride[:1] if of.kernel_size == (3, 3) else ()
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        residual: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        bias = self.bias if bias is None else bias
+        return self.op(
+            x, self.weight, self.out_channels, bias, residual, self.activation, *self.stride
+        )
+
+
+def _packed(weight: torch.Tensor) -> torch.Tensor:
+    """``pack_conv_weight``, or for weights that are only promised, the shape of it."""
+    from ....kernels import pack_conv_weight
+    from ....kernels.torch_ops.conv import packed_shape
+
+    if weight.is_meta:
+        c_out, c_in, rows, columns = weight.shape
+        return weight.new_empty(packed_shape(c_out, rows * columns, c_in))
+    return pack_conv_weight(weight)
+
+
+class UpsampledConvolution(Convolution):
+    """Nearest pixels, each as a copy beside itself, then the convolution."""
+
+    def __init__(self, of: nn.Conv2d, scale: int) -> None:
+        super().__init__(of)
+        self.upsampling = scale
+
+    @classmethod
+    def of_upsample(cls, of: Upsample) -> UpsampledConvolution:
+        return cls(of, of.scale)
+
+    def forward(self, x: torch.Tensor, *_: torch.Tensor | None) -> torch.Tensor:
+        n, h, w, c = x.shape
+        scale = self.upsampling
+        columns = torch.cat([x.view(n * h * w, 1, c)] * scale, 1)
+        rows = torch.cat([columns.view(n * h, 1, w * scale * c)] * scale, 1)
+        return super().forward(rows.view(n, h * scale, w * scale, c))
