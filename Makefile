@@ -32,7 +32,7 @@ EXPORT_SOURCES := python/mobilevd/presets.py \
     python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test test-packages test-slow full-size full-size-bench precision test-vulkan test-python test-cpp test-sanitizers test-valgrind \
+.PHONY: help demo test test-packages test-slow full-size full-size-bench full-size-precision precision test-vulkan test-python test-cpp test-sanitizers test-valgrind \
   test-aarch64 test-aarch64-runner lint format bench bundle aarch64-bundle android-bundle android-needs install clean
 help:
 	@echo "make demo     photograph, digits -> out/demo/{clip,digits}.mp4, contact sheets, result.json"
@@ -42,6 +42,7 @@ help:
 	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 14 GB of disk"
 	@echo "make full-size-bench  mobilevd-512x256 and -xs against every peer: hours, 40 GB of disk"
+	@echo "make full-size-precision  the same in fp16 and int8: an hour, 25 GB of disk"
 	@echo "make precision  mini in fp32, fp16 and int8: size, time, memory, PSNR and SSIM"
 	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
 	@echo "make bench    the kernels against their peers"
@@ -189,6 +190,15 @@ full-size-bench: $(VENV)/.built
 	    --json results/full-size/peers-$$preset.json || exit; done
 	$(BIN)/python -m mobilevd.evaluate.peers $(PEERS_OF:%=results/full-size/peers-%.json) \
 	  > results/full-size/peers.md
+
+# The same in fp16 and int8, which calibrates on clips of the whole model: an hour, 25 GB of disk.
+FULL_SIZE := build/full-size/mobilevd-512x256
+$(FULL_SIZE)-fp16 $(FULL_SIZE)-int8: $(VENV)/.built
+	$(BIN)/mobilevd export --preset mobilevd-512x256 --weights random:0 \
+	  --precision $(patsubst $(FULL_SIZE)-%,%,$@) -o $@
+full-size-precision: full-size $(FULL_SIZE)-fp16 $(FULL_SIZE)-int8
+	$(BIN)/mobilevd compare $(FULL_SIZE) $(FULL_SIZE)-fp16 $(FULL_SIZE)-int8 --no-stages --clips 1 \
+	  --repeat 1 --json results/full-size/precision.json
 
 # The table of results/precision.
 precision: $(MINI)/bundle.json $(MINI_FP16)/bundle.json $(MINI_INT8)/bundle.json

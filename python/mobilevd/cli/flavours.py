@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..presets import Preset, get_preset
 from .arguments import Json, ModelSource, PresetName, Threads, at_least, model_of, preset_of
 from .main import app
 from .output import progress_bar, table, write_json
@@ -67,6 +68,12 @@ def compare(
     clips: Annotated[
         int, typer.Option(help="Also make clips of so many held-out pictures with each bundle.")
     ] = 0,
+    repeat: Annotated[
+        int, typer.Option(help="Times a clip is made in a process; from 2 on all stages stay.")
+    ] = 4,
+    stages: Annotated[
+        bool, typer.Option(help="--no-stages: clips alone, without the model's weights.")
+    ] = True,
     threads: Threads = None,
     json: Json = None,
 ) -> None:
@@ -83,16 +90,35 @@ def compare(
 
     at_least("--clips", clips, 0)
     at_least("--threads", threads, 1)
+    at_least("--repeat", repeat, 1)
     if threads and not clips:
         raise UsageError("--threads goes with --clips")
+    if not (clips or stages):
+        raise UsageError("--no-stages goes with --clips")
     names = {name_of(read_bundle(bundle)): bundle for bundle in bundles}
     if len(names) < len(bundles):
         raise UsageError(f"two bundles of one flavour: each is to be another of {', '.join(names)}")
-    loaded = model_of(model)
-    with quiet_exporter(), progress_bar("compare") as report:
-        rows = run(loaded, bundles, report)
+    rows, preset = [], get_preset(read_bundle(bundles[0])["preset"])
+    if stages:
+        loaded = model_of(model)
+        with quiet_exporter(), progress_bar("compare") as report:
+            rows = run(loaded, bundles, report)
+        _print_stages(model, preset, rows)
+    if clips:
+        from ..evaluate.clip_runs import compare_clips
+        from ..export.calibration import pictures
+
+        drawn = pictures(preset, clips, split="test")
+        with progress_bar("clips") as report:
+            made = compare_clips(names, drawn, threads, report, repeat)
+        _print_clips(made)
+        rows += made
+    write_json(json, rows)
+
+
+def _print_stages(model: str, preset: Preset, rows: list[dict[str, Any]]) -> None:
     table(
-        f"{model}: one evaluation at sigma {loaded.preset.sampling.sigma_max:g}",
+        f"{model}: one evaluation at sigma {preset.sampling.sigma_max:g}",
         ["against eager", "relative L2", "max abs"],
         [
             [row["name"], f"{row['relative_l2']:.2e}", f"{row['max_abs']:.2e}"]
@@ -105,17 +131,6 @@ def compare(
         ["flavours", "PSNR dB"],
         [[row["name"], f"{row['psnr_db']:.1f}"] for row in rows if "psnr_db" in row],
     )
-    if clips:
-        from ..evaluate.clip_runs import compare_clips
-        from ..export.calibration import pictures
-
-        with progress_bar("clips") as report:
-            made = compare_clips(
-                names, pictures(loaded.preset, clips, split="test"), threads, report
-            )
-        _print_clips(made)
-        rows += made
-    write_json(json, rows)
 
 
 def _print_clips(rows: list[dict[str, Any]]) -> None:

@@ -26,7 +26,7 @@ Progress = Callable[[int, int, str], object]
 Frames = NDArray[np.float32]
 
 # Of each picture, the same clip so often in a process: start and loading weigh little.
-REPEATS = 4
+REPEAT = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def compare_clips(
     pictures: Sequence[Image.Image],
     threads: int | None = None,
     progress: Progress = lambda done, total, what: None,
+    repeat: int = REPEAT,
 ) -> list[dict[str, Any]]:
     """A row per bundle, by the names given; a clip of every picture by each.
 
@@ -54,7 +55,8 @@ def compare_clips(
     it is; ``time_share`` and ``cpu_share`` of the first bundle's; median and worst picture's
     ``psnr_db`` and ``ssim`` against the first bundle's frames.
 
-    RuntimeError with the runner's own line if one fails.
+    Each picture's clip is made ``repeat`` times in a process; if more than once, with all stages
+    loaded at a time. RuntimeError with the runner's own line if one fails.
     """
     runs: dict[str, list[ClipRun]] = {name: [] for name in bundles}
     for i, picture in enumerate(pictures):
@@ -63,7 +65,7 @@ def compare_clips(
         for name in order[turn:] + order[:turn]:
             done = sum(map(len, runs.values()))
             progress(done, len(order) * len(pictures), f"{name}: clip {i + 1}")
-            runs[name].append(run_clip(bundles[name], picture, i, threads))
+            runs[name].append(run_clip(bundles[name], picture, i, threads, repeat))
     first = next(iter(bundles))
     rows = [_row(name, bundles[name], runs[name], runs[first]) for name in bundles]
     for row in rows:
@@ -74,19 +76,23 @@ def compare_clips(
 
 
 def run_clip(
-    bundle: Path, picture: Image.Image, seed: int = 0, threads: int | None = None
+    bundle: Path,
+    picture: Image.Image,
+    seed: int = 0,
+    threads: int | None = None,
+    repeat: int = REPEAT,
 ) -> ClipRun:
-    """A picture's clip by ``mobilevd_runner``, ``REPEATS`` times."""
+    """A picture's clip by ``mobilevd_runner``, ``repeat`` times."""
     from ..runtime.runner import run_runner
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         picture.save(folder / "picture.png")
         flags = ["--image", folder / "picture.png", "--output", folder / "clip.y4m"]
-        flags += ["--seed", seed, "--repeat", REPEATS, "--float-frames", folder / "frames.npy"]
+        flags += ["--seed", seed, "--repeat", repeat, "--float-frames", folder / "frames.npy"]
         flags += ["--threads", threads] if threads else []
         done = run_runner(bundle, flags, str(bundle), _environment(bundle))
-        cpu_ms = 1e3 * done.cpu_s / REPEATS
+        cpu_ms = 1e3 * done.cpu_s / repeat
         return ClipRun(np.load(folder / "frames.npy"), done.json, cpu_ms)
 
 
@@ -131,7 +137,7 @@ def _row(
 
     def stage_ms(result: dict[str, Any], stage: str) -> float:
         found = result["stages"][stage]
-        return found["median_ms"] * found["calls"] / REPEATS
+        return found["median_ms"] * found["calls"] / result["repeat"]
 
     return {
         "name": name,
