@@ -15,26 +15,42 @@ _SPOOLED_BYTES = 1 << 16
 
 @contextmanager
 def spooled_constants(folder: Path) -> Iterator[None]:
-    """What backends serialise of weights goes to files in ``folder`` at once, named by content.
+    """What is serialised of weights, backends' and other ops', goes to files in ``folder`` at once,
+    named by content.
 
     Their copies in memory would be the whole model again. The files are needed until the weights
     are written.
     """
     from executorch.exir._serialize._cord import FileBackedData
     from executorch.exir._serialize._named_data_store import NamedDataStore
+    from executorch.exir.emit._emitter import _Emitter
 
     add_to_memory = NamedDataStore.add_named_data
+    keep_in_memory = _Emitter._save_new_const_tensor
+
+    def spooled(data: Any) -> Any:
+        if not isinstance(data, bytes) or len(data) < _SPOOLED_BYTES:
+            return data
+        digest = hashlib.sha256(data)
+        path = folder / digest.hexdigest()
+        if not path.exists():
+            path.write_bytes(data)
+        return FileBackedData(str(path), sha256=digest.digest())
 
     def add(store: Any, key: str, data: Any, *arguments: Any, **options: Any) -> None:
-        if isinstance(data, bytes) and len(data) >= _SPOOLED_BYTES:
-            digest = hashlib.sha256(data)
-            path = folder / digest.hexdigest()
-            if not path.exists():
-                path.write_bytes(data)
-            data = FileBackedData(str(path), sha256=digest.digest())
-        add_to_memory(store, key, data, *arguments, **options)
+        add_to_memory(store, key, spooled(data), *arguments, **options)
 
-    with mock.patch.object(NamedDataStore, "add_named_data", add):
+    def keep(emitter: Any, spec: Any, data: Any, *arguments: Any) -> int:
+        index: int = keep_in_memory(emitter, spec, data, *arguments)
+        outside = emitter.program_state.external_constant_buffer
+        if outside and outside[-1] is data:
+            outside[-1] = spooled(data)
+        return index
+
+    with (
+        mock.patch.object(NamedDataStore, "add_named_data", add),
+        mock.patch.object(_Emitter, "_save_new_const_tensor", keep),
+    ):
         yield
 
 

@@ -13,6 +13,7 @@ from mobilevd.export.files import write_hashed
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.lowering import lower
 from mobilevd.export.report import workspace
+from mobilevd.export.rewrites.channels_last.layers import Convolution
 from mobilevd.export.room import check_room, stage_bytes
 from mobilevd.export.stages import NETWORKS, STAGES, Stage, Tensor, make_stage
 from mobilevd.models.parts import open_model, random_model, whole
@@ -25,7 +26,8 @@ WIDTH = 192  # whose square is worth a file of its own on the way
 
 
 class Mixed(nn.Module):
-    """Delegates around a LayerNorm, which XNNPACK leaves; equal weights; halves of one tensor."""
+    """Delegates around a LayerNorm, which XNNPACK leaves; equal weights; halves of one tensor; an
+    op of ours with weights of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,8 +39,11 @@ class Mixed(nn.Module):
         self.upper, self.lower = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(2))
         self.upper.weight, self.lower.weight = (nn.Parameter(half) for half in wide.chunk(2))
 
+        self.conv = Convolution(nn.Conv2d(64, 64, 3, padding=1))
+
     def forward(self, x):
-        return self.lower(self.upper(self.again(self.norm(self.first(x)))))
+        x = self.lower(self.upper(self.again(self.norm(self.first(x)))))
+        return self.conv(x.view(1, 4, 3, 64)).view(4, WIDTH)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +61,12 @@ def test_each_distinct_weight_is_stored_once_outside(stage, tmp_path):
     lowered = lower(stage, Flavour(), spool)
     assert list(lowered.weights) == ["toy"]
     # What is large lies on the disk before it is written.
-    assert sorted(f.stat().st_size for f in spool.iterdir()) == [4 * WIDTH * WIDTH] * 3
+    matrices = [4 * WIDTH * WIDTH] * 3 + [4 * 9 * 64 * 64]
+    assert sorted(f.stat().st_size for f in spool.iterdir()) == matrices
     (out / "toy.pte").write_bytes(lowered.program)
     entry = write_hashed(out / "toy.ptd", lowered.weights["toy"])
     assert entry["bytes"] == (out / "toy.ptd").stat().st_size
-    distinct = 4 * (3 * WIDTH * WIDTH + 4 * WIDTH)  # 3 matrices; 2 biases, scale and shift
+    distinct = sum(matrices) + 4 * (4 * WIDTH + 64)  # 3 biases, scale and shift
     assert distinct <= entry["bytes"] < distinct + 4096
     assert len(lowered.program) < 8192
     inputs = stage.example(seed=1)
