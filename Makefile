@@ -42,7 +42,7 @@ help:
 	@echo "make test-slow  what takes minutes: full sizes"
 	@echo "make full-size  export and clip of mobilevd-512x256, random weights: 45 minutes, 14 GB of disk"
 	@echo "make full-size-bench  mobilevd-512x256 and -xs against every peer: hours, 40 GB of disk"
-	@echo "make full-size-precision  the same in fp16 and int8: an hour, 25 GB of disk"
+	@echo "make full-size-precision  full-size, then fp16 and int8 beside it: an hour, 25 GB of disk"
 	@echo "make precision  mini in fp32, fp16 and int8: size, time, memory, PSNR and SSIM"
 	@echo "make test-vulkan  mini on a Vulkan driver, with a runtime that you give"
 	@echo "make bench    the kernels against their peers"
@@ -191,12 +191,11 @@ full-size-bench: $(VENV)/.built
 	$(BIN)/python -m mobilevd.evaluate.peers $(PEERS_OF:%=results/full-size/peers-%.json) \
 	  > results/full-size/peers.md
 
-# The same in fp16 and int8, which calibrates on clips of the whole model: an hour, 25 GB of disk.
+# Exports of fp16 and of int8, which calibrates on clips of the whole model, and a clip of each.
 FULL_SIZE := build/full-size/mobilevd-512x256
-$(FULL_SIZE)-fp16 $(FULL_SIZE)-int8: $(VENV)/.built
-	$(BIN)/mobilevd export --preset mobilevd-512x256 --weights random:0 \
-	  --precision $(patsubst $(FULL_SIZE)-%,%,$@) -o $@
-full-size-precision: full-size $(FULL_SIZE)-fp16 $(FULL_SIZE)-int8
+$(FULL_SIZE)-%/bundle.json: $(VENV)/.built $(EXPORT_SOURCES)
+	$(BIN)/mobilevd export --preset mobilevd-512x256 --weights random:0 --precision $* -o $(@D)
+full-size-precision: full-size $(FULL_SIZE)-fp16/bundle.json $(FULL_SIZE)-int8/bundle.json
 	$(BIN)/mobilevd compare $(FULL_SIZE) $(FULL_SIZE)-fp16 $(FULL_SIZE)-int8 --no-stages --clips 1 \
 	  --repeat 1 --json results/full-size/precision.json
 

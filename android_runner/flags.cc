@@ -95,7 +95,8 @@ std::optional<Flags> parse_flags(int argc, char** argv) {
   add_whole(app, "--repeat", flags.repeat, 1, kMostRuns,
             "Measured runs (default 1); more keep the stages loaded if memory allows");
   app.add_option("--stage", flags.stage,
-                 "Run only this stage, on random inputs of --seed, for timing");
+                 "Run only this stage, on random inputs of --seed, for timing; no other is checked "
+                 "or counted");
   app.add_option("--json", flags.json, "Write times, memory and settings to this file");
   app.add_option("--etdump", flags.etdump,
                  "Write ExecuTorch's profile: with --stage to this file, else to "

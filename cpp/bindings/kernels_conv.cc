@@ -21,9 +21,8 @@ using MaybeArray = std::optional<py::array>;
 using MaybeName = std::optional<std::string>;
 
 ConvActivation activation_of(const MaybeName& name) {
-  if (!name) return ConvActivation::kNone;
-  if (*name == "silu") return ConvActivation::kSilu;
-  if (*name == "relu") return ConvActivation::kRelu;
+  ConvActivation activation = ConvActivation::kNone;
+  if (!name || kernels::conv_activation_of(*name, &activation)) return activation;
   throw py::value_error("activation: expected None, 'silu' or 'relu', got '" + *name + "'");
 }
 

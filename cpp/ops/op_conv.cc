@@ -18,14 +18,6 @@ using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
 using kernels::ConvActivation;
 
-bool parse(std::optional<std::string_view> name, ConvActivation* activation) {
-  if (name.has_value() && *name != "silu" && *name != "relu") return false;
-  *activation = !name.has_value() ? ConvActivation::kNone
-                : *name == "silu" ? ConvActivation::kSilu
-                                  : ConvActivation::kRelu;
-  return true;
-}
-
 /// Calls `fn(x, weight, out, epilogue)` with the storage types' pointers.
 template <typename Fn>
 kernels::Status with_types(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -109,9 +101,9 @@ Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Ten
                        const std::optional<Tensor>& residual,
                        std::optional<std::string_view> activation, int64_t stride, Tensor& out) {
   const OpCounter::Call call(conv2d_3x3_counter);
-  ConvActivation chosen;
-  ET_KERNEL_CHECK_MSG(context, parse(activation, &chosen), InvalidArgument, out,
-                      "activation must be none, silu or relu");
+  ConvActivation chosen = ConvActivation::kNone;
+  ET_KERNEL_CHECK_MSG(context, !activation || kernels::conv_activation_of(*activation, &chosen),
+                      InvalidArgument, out, "activation must be none, silu or relu");
   ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [N, H, W, C_in]");
   ET_KERNEL_CHECK_MSG(context, stride == 1 || stride == 2, InvalidArgument, out,
                       "stride must be 1 or 2");
@@ -138,9 +130,9 @@ Tensor& temporal_conv_out(KernelRuntimeContext& context, const Tensor& x, const 
                           const std::optional<Tensor>& residual,
                           std::optional<std::string_view> activation, Tensor& out) {
   const OpCounter::Call call(temporal_conv_counter);
-  ConvActivation chosen;
-  ET_KERNEL_CHECK_MSG(context, parse(activation, &chosen), InvalidArgument, out,
-                      "activation must be none, silu or relu");
+  ConvActivation chosen = ConvActivation::kNone;
+  ET_KERNEL_CHECK_MSG(context, !activation || kernels::conv_activation_of(*activation, &chosen),
+                      InvalidArgument, out, "activation must be none, silu or relu");
   ET_KERNEL_CHECK_MSG(context, x.dim() == 4, InvalidArgument, out, "x must be [B, F, S, C_in]");
   const SizesType sizes[4] = {static_cast<SizesType>(x.size(0)), static_cast<SizesType>(x.size(1)),
                               static_cast<SizesType>(x.size(2)),

@@ -31,6 +31,7 @@ struct StageSpec {
   uint64_t weight_bytes = 0, arena_bytes = 0;
   uint64_t workspace_bytes = 0;         ///< of the delegates' inner tensors, which share it
   uint64_t largest_delegate_bytes = 0;  ///< the most weights that are packed at a time
+  uint64_t packable_bytes = 0;          ///< of the delegates that have weights to pack
   std::optional<double> delegated_share_ops;
   std::vector<double> image_mean, image_std;  ///< image_encoder only, one value a channel
 
@@ -61,11 +62,12 @@ struct Bundle {
   const StageSpec& stage(const std::string& name) const;  ///< throws Error listing the stages
   uint64_t file_bytes(const StageSpec& stage) const;      ///< program and weights together
   std::string path(const std::string& file) const;
-  Bundle only(const std::string& name) const;  ///< with that stage and its files; as stage() throws
+  /// With that stage and its files alone; throws as stage() does.
+  Bundle only(const std::string& name) const;
 };
 
 /// The schema_version this runtime reads.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 /// Reads and checks bundle.json: schema version, the four stages and their tensors against the clip
 /// shapes, the sampling constants, file names without folders, ExecuTorch's major.minor version.

@@ -73,12 +73,15 @@ StageSpec read_stage(const std::string& name, const JsonNode& node) {
   if (node.has("workspace_bytes")) {  // bundles of before have none
     stage.workspace_bytes = static_cast<uint64_t>(node.at("workspace_bytes").integer(0, kMaxBytes));
   }
+  stage.packable_bytes = node.has("delegates") ? 0 : stage.weight_bytes;
   if (node.has("delegates")) {
     const JsonNode delegates = node.at("delegates");
     for (std::size_t i = 0; i < delegates.array().size(); ++i) {
-      const int64_t bytes = delegates.at(i).at("bytes").integer(0, kMaxBytes);
-      stage.largest_delegate_bytes =
-          std::max(stage.largest_delegate_bytes, static_cast<uint64_t>(bytes));
+      const JsonNode delegate = delegates.at(i);
+      const auto bytes = static_cast<uint64_t>(delegate.at("bytes").integer(0, kMaxBytes));
+      stage.largest_delegate_bytes = std::max(stage.largest_delegate_bytes, bytes);
+      // What multiplies no matrices has no weights that are packed.
+      if (delegate.at("flops").number() > 0) stage.packable_bytes += bytes;
     }
   }
   if (node.has("delegated_share_ops")) {

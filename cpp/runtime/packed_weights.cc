@@ -139,10 +139,10 @@ PackedFolder PackedFolder::from_flag(const std::string& flag, const std::string&
 
 PackedWeights::PackedWeights(const Bundle& bundle, const StageSpec& stage,
                              const PackedFolder& folder, bool verify)
-    : weight_bytes_(stage.weight_bytes) {
+    : packable_bytes_(stage.packable_bytes) {
   // Weights inside a program have no names by which XNNPACK would find them.
   if (bundle.backend != "xnnpack" || stage.weights.empty() || folder.path.empty() ||
-      stage.weight_bytes < folder.least_bytes) {
+      packable_bytes_ == 0 || packable_bytes_ < folder.least_bytes) {
     return;
   }
   folder_ = folder.path;
@@ -204,7 +204,7 @@ bool PackedWeights::start_file() {
   remove_abandoned(folder_);
   // A disk that fills up under a mapped file ends the process. Packing pads: an eighth, and a page
   // for each of a few thousand weights.
-  const uint64_t needed = weight_bytes_ + weight_bytes_ / 8 + (16u << 20);
+  const uint64_t needed = packable_bytes_ + packable_bytes_ / 8 + (16u << 20);
   const fs::space_info space = fs::space(folder_, problem);
   if (!problem && space.available < needed) {
     off("packed weights need " + std::to_string(needed >> 20) + " MB in " + folder_ +
@@ -236,11 +236,6 @@ void PackedWeights::finish() {
 
 void PackedWeights::publish() {
   const std::string written = path_;
-  std::error_code problem;
-  if (fs::file_size(written, problem) == 0 && !problem) {  // XNNPACK had nothing to pack
-    abandon();
-    return off("");
-  }
   try {
     if (!is_whole(written)) throw Error("ExecuTorch wrote no whole file into " + folder_);
     const std::string name = reader_prefix_ + xxh64_of_file(written) + kEnding;

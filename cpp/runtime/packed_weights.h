@@ -61,7 +61,7 @@ class PackedWeights {
 
   std::string folder_, name_, reader_prefix_;  ///< name_: PRESET-PRECISION-STAGE
   std::string path_;                           ///< of the file that is read or written
-  uint64_t weight_bytes_ = 0;
+  uint64_t packable_bytes_ = 0;
   State state_ = State::kOff;
   std::string why_off_;
   int lock_ = -1;

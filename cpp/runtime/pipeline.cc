@@ -116,8 +116,10 @@ Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     // Keeping everything loaded is only a convenience: give it up before refusing.
     if (estimate() > limit) options_.keep_loaded = false;
     if (estimate() > limit) {
-      throw Error("this bundle needs about " + std::to_string((estimate() >> 20) + 1) +
-                  " MB, more than the allowed " + std::to_string(limit >> 20) +
+      const std::string& only = options_.only_stage;
+      throw Error((only.empty() ? "this bundle" : "stage '" + only + "'") + " needs about " +
+                  std::to_string((estimate() >> 20) + 1) + " MB, more than the allowed " +
+                  std::to_string(limit >> 20) +
                   " MB; use a smaller preset or precision, or raise --max-memory-mb");
     }
   }

@@ -58,6 +58,7 @@ void sha256_blocks_portable(std::uint32_t* state, const std::uint8_t* blocks, st
 Sha256::Sha256() : blocks_(chosen_blocks()) {}
 
 void Sha256::update(const void* data, std::size_t size) {
+  if (size == 0) return;  // memcpy takes no null pointer
   const auto* bytes = static_cast<const std::uint8_t*>(data);
   total_bytes_ += size;
   if (pending_size_ > 0) {

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #elif defined(__ARM_FEATURE_SHA2) || defined(__ARM_FEATURE_CRYPTO)
 #include <arm_neon.h>
+#include <asm/hwcap.h>
 #include <sys/auxv.h>
 #define MOBILEVD_ARM_SHA2 1
 #endif
@@ -86,10 +87,7 @@ void blocks_of_cpu(std::uint32_t* state, const std::uint8_t* blocks, std::size_t
   vst1q_u32(state + 4, efgh);
 }
 
-bool cpu_has_it() {
-  constexpr unsigned long kSha2 = 1ul << 6;  // of AT_HWCAP (Documentation/arch/arm64/elf_hwcaps)
-  return (getauxval(AT_HWCAP) & kSha2) != 0;
-}
+bool cpu_has_it() { return (getauxval(AT_HWCAP) & HWCAP_SHA2) != 0; }
 #else
 constexpr Sha256Blocks blocks_of_cpu = nullptr;
 bool cpu_has_it() { return false; }

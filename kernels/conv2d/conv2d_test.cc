@@ -186,9 +186,13 @@ TEST_P(Conv2dTest, ManyInputChannels) {
 }
 
 TEST_P(Conv2dTest, NanReachesOnlyWhatReadsIt) {
-  for (const int stride : {1, 2}) {
+  for (const auto& [stride, activation] : {std::pair{1, ConvActivation::kNone},
+                                           {2, ConvActivation::kRelu},
+                                           {1, ConvActivation::kRelu},
+                                           {1, ConvActivation::kSilu}}) {
     Problem<float, float> clean({2, 12, 12, 16, 16, stride}, 6),
         dirty({2, 12, 12, 16, 16, stride}, 6);
+    clean.epilogue.activation = dirty.epilogue.activation = activation;
     dirty.x[((0 * 12 + 5) * 12 + 6) * 16 + 3] = std::numeric_limits<float>::quiet_NaN();
     ASSERT_TRUE(clean.run().ok());
     ASSERT_TRUE(dirty.run().ok());

@@ -38,6 +38,7 @@ class PackedWeightsFile : public testing::ScratchFolder {
     stage_.name = "unet";
     stage_.program = "unet.pte";
     stage_.weights = {"unet.ptd"};
+    stage_.packable_bytes = 16;
   }
   void TearDown() override {
     deleted_file.clear();
@@ -69,6 +70,14 @@ TEST_F(PackedWeightsFile, OneOfEqualIdInAnotherContainerIsLeftAlone) {
   more.abandon();
   EXPECT_EQ(entries(), 2u);
   for (const char* others : {"0", "1"}) EXPECT_EQ(get(prefix + others), "theirs");
+}
+
+TEST_F(PackedWeightsFile, AStageWithoutWeightsToPackMakesNone) {
+  stage_.packable_bytes = 0;  // all are our kernels', which read the .ptd as it lies
+  PackedWeights none = open();
+  EXPECT_EQ(none.state(), PackedWeights::State::kOff);
+  EXPECT_EQ(none.begin(), "");
+  EXPECT_EQ(none.why_off(), "");
 }
 
 TEST_F(PackedWeightsFile, OneThatGoesAwayWhileItIsReadIsPackedAnew) {

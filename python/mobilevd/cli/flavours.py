@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from ..presets import Preset, get_preset
+from ..presets import Preset
 from .arguments import Json, ModelSource, PresetName, Threads, at_least, model_of, preset_of
 from .main import app
 from .output import progress_bar, table, write_json
@@ -69,8 +69,9 @@ def compare(
         int, typer.Option(help="Also make clips of so many held-out pictures with each bundle.")
     ] = 0,
     repeat: Annotated[
-        int, typer.Option(help="Times a clip is made in a process; from 2 on all stages stay.")
-    ] = 4,
+        int | None,
+        typer.Option(help="Times a clip is made in a process (default 4); from 2 on stages stay."),
+    ] = None,
     stages: Annotated[
         bool, typer.Option(help="--no-stages: clips alone, without the model's weights.")
     ] = True,
@@ -91,26 +92,30 @@ def compare(
     at_least("--clips", clips, 0)
     at_least("--threads", threads, 1)
     at_least("--repeat", repeat, 1)
-    if threads and not clips:
-        raise UsageError("--threads goes with --clips")
-    if not (clips or stages):
-        raise UsageError("--no-stages goes with --clips")
-    names = {name_of(read_bundle(bundle)): bundle for bundle in bundles}
+    for flag, value in (("--threads", threads), ("--repeat", repeat), ("--no-stages", not stages)):
+        if value and not clips:
+            raise UsageError(f"{flag} goes with --clips")
+    manifests = [read_bundle(bundle) for bundle in bundles]
+    names = {name_of(m): bundle for m, bundle in zip(manifests, bundles, strict=True)}
+    shapes = manifests[0]["shapes"]
+    if any(manifest["shapes"] != shapes for manifest in manifests):
+        raise UsageError("bundles of clips of different sizes")
     if len(names) < len(bundles):
         raise UsageError(f"two bundles of one flavour: each is to be another of {', '.join(names)}")
-    rows, preset = [], get_preset(read_bundle(bundles[0])["preset"])
+    rows = []
     if stages:
         loaded = model_of(model)
         with quiet_exporter(), progress_bar("compare") as report:
             rows = run(loaded, bundles, report)
-        _print_stages(model, preset, rows)
+        _print_stages(model, loaded.preset, rows)
     if clips:
-        from ..evaluate.clip_runs import compare_clips
+        from ..evaluate.clip_runs import REPEAT, compare_clips
         from ..export.calibration import pictures
 
-        drawn = pictures(preset, clips, split="test")
+        side = max(shapes["height"], shapes["width"])
+        drawn = pictures(side, shapes["frames"], clips, split="test")
         with progress_bar("clips") as report:
-            made = compare_clips(names, drawn, threads, report, repeat)
+            made = compare_clips(names, drawn, threads, report, repeat or REPEAT)
         _print_clips(made)
         rows += made
     write_json(json, rows)

@@ -56,7 +56,8 @@ def compare_clips(
     ``psnr_db`` and ``ssim`` against the first bundle's frames.
 
     Each picture's clip is made ``repeat`` times in a process; if more than once, with all stages
-    loaded at a time. RuntimeError with the runner's own line if one fails.
+    loaded at a time. ``cpu_ms`` is the process's, with its checks, loads and packing.
+    RuntimeError with the runner's own line if one fails.
     """
     runs: dict[str, list[ClipRun]] = {name: [] for name in bundles}
     for i, picture in enumerate(pictures):
@@ -143,6 +144,7 @@ def _row(
         "name": name,
         "clips": len(runs),
         "threads": runs[0].result["threads"],
+        "repeat": runs[0].result["repeat"],
         "file_mb": sum(file.stat().st_size for file in bundle.iterdir()) / 1e6,
         "stage_file_mb": sizes,
         "clip_ms": median(lambda r: sum(stage_ms(r, stage) for stage in sizes)),

@@ -13,7 +13,6 @@ from PIL import Image
 from ..evaluate.recording import Call, RecordedStages
 from ..evaluate.reference_sampler import generate
 from ..models.store import Model
-from ..presets import Preset
 from .stages import Stage
 
 Inputs = tuple[torch.Tensor, ...]
@@ -22,15 +21,14 @@ Inputs = tuple[torch.Tensor, ...]
 KEPT = 24
 
 
-def pictures(preset: Preset, count: int, seed: int = 11, split: str = "train") -> list[Image.Image]:
-    """First frames of real clips, drawn with ``seed``; the split "test" was never trained on."""
+def pictures(
+    side: int, frames: int, count: int, seed: int = 11, split: str = "train"
+) -> list[Image.Image]:
+    """First frames of real clips, [side, side]; the split "test" was never trained on."""
     from ..training.data import Mixture, clip_rng
 
     source = Mixture(split)
-    side = max(preset.height, preset.width)
-    drawn = (
-        source.draw(clip_rng(seed, i), preset.unet.num_frames, (side, side)) for i in range(count)
-    )
+    drawn = (source.draw(clip_rng(seed, i), frames, (side, side)) for i in range(count))
     return [Image.fromarray(clip.frames[0]) for clip in drawn]
 
 
@@ -53,7 +51,8 @@ def recorded_calls(
         calls.setdefault(name, []).append(tuple(x.float() for x in call.tensors))
 
     with RecordedStages(model, keep) as recorded:
-        for i, picture in enumerate(pictures(preset, clips)):
+        side = max(preset.height, preset.width)
+        for i, picture in enumerate(pictures(side, frames, clips)):
             generator = torch.Generator().manual_seed(i)
             noise = partial(_noise, generator, (1, frames, preset.vae.latent_channels, h, w))
             augmentation = _noise(generator, (1, 3, preset.height, preset.width))

@@ -44,18 +44,19 @@ class _WrittenOut(TorchFunctionMode):
 
 
 class HalfStage(nn.Module):
-    """``module``, whose weights stay as they are, with halves of them."""
+    """``module``, whose weights stay as they are, with halves of them; what a module names in
+    ``stays_float32`` is shared."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
+        shared = {
+            id(getattr(child, name, None))
+            for child in module.modules()
+            for name in getattr(child, "stays_float32", ())
+        }
         named = [*module.named_parameters(), *module.named_buffers()]
-        halves = {id(value): _half(key, value) for key, value in named}
-        for child in module.modules():
-            for name in getattr(child, "stays_float32", ()):
-                value = getattr(child, name, None)
-                if value is not None:
-                    halves[id(value)] = value
-        self.module = copy.deepcopy(module, halves)
+        made = {id(v): v if id(v) in shared else _half(key, v) for key, v in named}
+        self.module = copy.deepcopy(module, made)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         with _WrittenOut():

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: convolutions of ours took silu as a bool
 _IDENTITY = ("preset", "backend", "precision", "shapes", "sampling")
 
 

@@ -28,23 +28,23 @@ def spooled_constants(folder: Path) -> Iterator[None]:
     add_to_memory = NamedDataStore.add_named_data
     keep_in_memory = _Emitter._save_new_const_tensor
 
-    def spooled(data: Any) -> Any:
+    def spooled(data: Any, digest: str | None = None) -> Any:
         if not isinstance(data, bytes) or len(data) < _SPOOLED_BYTES:
             return data
-        digest = hashlib.sha256(data)
-        path = folder / digest.hexdigest()
+        digest = digest or hashlib.sha256(data).hexdigest()
+        path = folder / digest
         if not path.exists():
             path.write_bytes(data)
-        return FileBackedData(str(path), sha256=digest.digest())
+        return FileBackedData(str(path), sha256=bytes.fromhex(digest))
 
     def add(store: Any, key: str, data: Any, *arguments: Any, **options: Any) -> None:
         add_to_memory(store, key, spooled(data), *arguments, **options)
 
-    def keep(emitter: Any, spec: Any, data: Any, *arguments: Any) -> int:
-        index: int = keep_in_memory(emitter, spec, data, *arguments)
+    def keep(emitter: Any, spec: Any, data: Any, digest: str, *arguments: Any) -> int:
+        index: int = keep_in_memory(emitter, spec, data, digest, *arguments)
         outside = emitter.program_state.external_constant_buffer
         if outside and outside[-1] is data:
-            outside[-1] = spooled(data)
+            outside[-1] = spooled(data, digest)
         return index
 
     with (

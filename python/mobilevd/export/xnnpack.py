@@ -21,7 +21,7 @@ from .stages import Stage
 def lower_xnnpack(
     stage: Stage, flavour: Flavour, spool: Path | None = None
 ) -> tuple[bytes, dict[str, Any], StageReport]:
-    """The fused temporal attention stays one node beside the delegates.
+    """Our ops stay one node each beside the delegates.
 
     With ``spool``, a folder for files on the way, the weights are outside the program: the second
     of the three.

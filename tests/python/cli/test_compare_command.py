@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from mobilevd.evaluate import clip_runs
 from test_commands import run
 
 
@@ -14,9 +16,18 @@ def test_clips_alone_need_no_model(capsys, tmp_path, mini_bundle):
     assert "against eager" not in out
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     assert (row["name"], row["clips"], row["threads"]) == ("xnnpack fp32", 1, 1)
-    assert row["clip_ms"] == pytest.approx(sum(row["stage_ms"].values()))
-    # Of all 14 frames' runs of the decoder, and of one clip, not of two.
-    assert 0.2 * row["cpu_ms"] < row["clip_ms"] < 5 * row["cpu_ms"]
+    assert row["repeat"] == 2
+
+
+def test_times_are_of_one_clip(mini_bundle):
+    """Two clips in a process: the UNet ran twice, the decoder for 28 frames."""
+    calls = {"image_encoder": 2, "vae_encoder": 2, "unet": 2, "vae_decoder": 28}
+    stages = {name: {"median_ms": 3.0, "calls": count} for name, count in calls.items()}
+    result = {"threads": 1, "repeat": 2, "load_ms": 1.0, "peak_rss_mb": 2.0, "stages": stages}
+    runs = [clip_runs.ClipRun(np.zeros((1, 8, 8, 3), np.float32), result, cpu_ms=5.0)]
+    row = clip_runs._row("one", mini_bundle, runs, runs)
+    assert row["clip_ms"] == 3 + 3 + 3 + 14 * 3
+    assert row["unet_ms"] == 3
 
 
 @pytest.mark.parametrize(
@@ -24,7 +35,8 @@ def test_clips_alone_need_no_model(capsys, tmp_path, mini_bundle):
     [
         (("--no-stages",), "--no-stages goes with --clips"),
         (("--threads", 1), "--threads goes with --clips"),
-        (("--clips", 1, "--repeat", 0), "--repeat"),
+        (("--repeat", 2), "--repeat goes with --clips"),
+        (("--clips", 1, "--repeat", 0), "--repeat must be at least 1"),
     ],
 )
 def test_what_goes_together(capsys, mini_bundle, flags, says):

@@ -149,7 +149,7 @@ def test_encoders_and_decoders(make, shape, of_torch):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_integers_keep_torchs_convolutions(precision):
+def test_only_integers_keep_torchs_convolutions(precision):
     unet = create_unet(CONFIG)
     kept = any(isinstance(m, nn.Conv2d) for m in prepare(unet, "xnnpack", precision).modules())
     assert kept == (precision == "int8")
@@ -157,20 +157,76 @@ def test_integers_keep_torchs_convolutions(precision):
     assert any(isinstance(m, nn.Conv2d) for m in decoder.modules()) == (precision == "int8")
 
 
+@pytest.mark.parametrize(
+    "layers_of_it",
+    [
+        lambda layers: [nn.ReLU(), *layers],
+        lambda layers: [*layers[:1], nn.Upsample(scale_factor=2, mode="bilinear"), *layers[1:]],
+        lambda layers: [*layers, nn.BatchNorm2d(3)],
+    ],
+)
+def test_a_tiny_decoder_of_other_layers_is_refused(layers_of_it):
+    decoder = TinyDecoder(TINY)
+    decoder.layers = nn.Sequential(*layers_of_it([*decoder.layers]))
+    with pytest.raises(ValueError, match="no kernel of ours for"):
+        prepare_vae(decoder, "xnnpack")
+
+
+class AsUNetStage(nn.Module):
+    """Before the rewrites."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.forward = unet.forward_sinusoids
+
+
+HALVES = {
+    "UNet": (
+        lambda: create_unet(CONFIG),
+        AsUNetStage,
+        lambda unet: UNetStage(prepare(unet, "xnnpack", "fp16")),
+        ((1, 4, 8, 16, 32), (1, 32), (1, 1, 24), (1, 48)),
+    ),
+    **{
+        make.__name__: (
+            lambda make=make, config=config: make(config),
+            lambda network: network,
+            lambda network: prepare_vae(network, "xnnpack", "fp16"),
+            (shape,),
+        )
+        for make, config, shape in (
+            (TinyEncoder, TINY, (2, 3, 16, 24)),
+            (TinyDecoder, TINY, (2, 4, 5, 3)),
+            (SvdEncoder, SVD, (2, 3, 16, 24)),
+            (SvdDecoder, SVD, (3, 4, 5, 3)),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
 @torch.no_grad()
-def test_halves():
+def test_halves(name):
     """Weights and features are float16, the kernels' biases float32; ours are shared, not cast."""
-    unet = randomised(create_unet(CONFIG))
-    shapes = ((1, 4, 8, 16, 32), (1, 32), (1, 1, 24), (1, 48))
+    make, eager, rewritten, shapes = HALVES[name]
+    network = randomised(make())
     arguments = tuple(torch.randn(shape) for shape in shapes)
-    stage = UNetStage(prepare(unet, "xnnpack", "fp16"))
+    stage = rewritten(network)
     half = HalfStage(stage)
-    want, got = unet.forward_sinusoids(*arguments), half(*arguments)
+    want, got = eager(network)(*arguments), half(*arguments)
     assert got.dtype == torch.float32
     assert 1e-5 < (got - want).norm() / want.norm() < 6e-3
     dtypes = {name: p.dtype for name, p in half.named_parameters()}
     convolutions = [n for n, m in half.named_modules() if isinstance(m, layers.Convolution)]
     biases = {f"{name}.bias" for name in convolutions} & set(dtypes)
     assert {name for name, dtype in dtypes.items() if dtype == torch.float32} == biases
-    assert len(biases) > 20
+    assert len(biases) > 5
     assert all(p.dtype == torch.float32 for p in stage.parameters())
+
+
+def test_a_kernels_bias_may_be_beyond_fp16():
+    conv = nn.Conv2d(16, 16, 3, padding=1)
+    torch.nn.init.constant_(conv.bias, 1e6)
+    half = HalfStage(layers.Convolution(conv))
+    assert half.module.bias.dtype == torch.float32
+    assert half.module.bias.max() == 1e6

@@ -82,7 +82,7 @@ def test_unknown_schema_is_refused(tmp_path, manifest):
         (tmp_path / "bundle.json").write_text(damaged)
         with pytest.raises(ValueError, match="export it again"):
             read_bundle(tmp_path)
-    (tmp_path / "bundle.json").write_text('{"schema_version": 1}')
+    (tmp_path / "bundle.json").write_text('{"schema_version": 2}')
     with pytest.raises(ValueError, match="lacks preset, backend"):
         read_bundle(tmp_path)
     (tmp_path / "bundle.json").write_text(json.dumps({**manifest, "schema_version": 99}))

@@ -19,7 +19,11 @@ def bundles(mini_bundle):
 
 def test_size_and_clips(bundles):
     model = load_model("mini")
-    rows = compare_clips(bundles, pictures(model.preset, 3, split="test"), threads=1)
+    rows = compare_clips(
+        bundles,
+        pictures(model.preset.width, model.preset.unet.num_frames, 3, split="test"),
+        threads=1,
+    )
     fp32, fp16, int8 = rows
     assert fp32["name"] == "fp32"
     assert fp16["file_share"] < 0.55

@@ -72,7 +72,7 @@ def test_an_output_in_the_way_is_refused_before_loading(
     runner, edited_bundle, photo, tmp_path, name, text
 ):
     # A bundle that would be refused in its turn: so nothing was loaded yet.
-    broken = edited_bundle(lambda bundle: bundle.update(schema_version=2))
+    broken = edited_bundle(lambda bundle: bundle.update(schema_version=1))
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.png").touch()
     (tmp_path / "folder.y4m").mkdir()
@@ -83,7 +83,7 @@ def test_an_output_in_the_way_is_refused_before_loading(
 
 
 def test_the_working_folder_is_refused_before_loading(runner, edited_bundle, photo, tmp_path):
-    broken = edited_bundle(lambda bundle: bundle.update(schema_version=2))
+    broken = edited_bundle(lambda bundle: bundle.update(schema_version=1))
     (tmp_path / "here").mkdir()
     flags = ("--bundle", broken, "--image", photo, "--output", ".")
     check_refused(runner(*flags, cwd=tmp_path / "here"), 2, "output . is the working folder")
@@ -143,8 +143,8 @@ def test_wrong_size(runner, edited_bundle, photo, tmp_path):
 
 
 def test_unknown_schema_version(runner, edited_bundle, photo, tmp_path):
-    folder = edited_bundle(lambda bundle: bundle.update(schema_version=2))
-    check_both_refuse(runner, folder, photo, tmp_path, "schema_version 2, this runtime reads 1")
+    folder = edited_bundle(lambda bundle: bundle.update(schema_version=1))
+    check_both_refuse(runner, folder, photo, tmp_path, "schema_version 1, this runtime reads 2")
 
 
 def test_other_executorch(runner, edited_bundle, photo, tmp_path):

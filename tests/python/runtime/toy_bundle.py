@@ -13,6 +13,7 @@ import torch
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.lowering import Lowered
 from mobilevd.export.lowering import lower as lower_stage
+from mobilevd.export.manifest import SCHEMA_VERSION
 from mobilevd.export.stages import Stage as ExportStage
 from mobilevd.export.stages import Tensor as ExportTensor
 from torch import Tensor, nn
@@ -168,7 +169,7 @@ def write_toy_bundle(
         }
     stages["image_encoder"]["image"] = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}
     bundle = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "mobilevd_version": "0.1.0",
         "executorch_version": "1.5.1",
         "preset": "toy",

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
+#include <utility>
 
 #include "mobilevd/kernels/export.h"
 #include "mobilevd/kernels/half.h"
@@ -16,6 +18,19 @@ enum class ConvActivation {
   kSilu,  ///< y * sigmoid(y)
   kRelu,  ///< max(y, 0); NaN stays
 };
+
+/// By its name in Python and in programs; false for a name that is none's.
+inline bool conv_activation_of(std::string_view name, ConvActivation* activation) {
+  constexpr std::pair<std::string_view, ConvActivation> kNames[] = {
+      {"silu", ConvActivation::kSilu}, {"relu", ConvActivation::kRelu}};
+  for (const auto& [known, meant] : kNames) {
+    if (name == known) {
+      *activation = meant;
+      return true;
+    }
+  }
+  return false;
+}
 
 /// What follows a convolution's sums: out = activation(sums + bias + residual); null for nothing.
 template <typename T>

@@ -24,7 +24,7 @@ MOBILEVD_KERNELS_API std::size_t temporal_conv_scratch_bytes(const TemporalConvS
 
 /// Convolution over the frames of each position, filter (3, 1, 1) with a frame of zeros before the
 /// first and after the last: the temporal ResBlocks' (arXiv 2311.15127, section 3).
-///   out[b, f, s] = silu?(sum_t weight[t] x[b, f + t - 1, s] + bias + residual[b, f, s])
+///   out[b, f, s] = activation(sum_t weight[t] x[b, f + t - 1, s] + bias + residual[b, f, s])
 ///
 /// Layout: x [B, F, S, C_in], out and residual [B, F, S, C_out], contiguous, channels fastest;
 /// weight as pack_conv_weight(..., taps = 3) leaves it.

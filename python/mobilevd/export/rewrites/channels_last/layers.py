@@ -9,9 +9,21 @@ import torch
 from torch import nn
 
 from ....models.resblock import Upsample
+from ..linear import linear_of
 
 # By the kind of what is replaced.
 Replacements = Mapping[type, Callable[[Any], nn.Module]]
+
+
+def adopt_children(new: nn.Module, old: nn.Module) -> None:
+    """``old``'s children become ``new``'s, under their names."""
+    for name, child in old.named_children():
+        setattr(new, name, child)
+
+
+def shortcut_of(conv: nn.Conv2d | None) -> nn.Linear | None:
+    """A 1x1 convolution over channels that come last."""
+    return conv and linear_of(conv.weight.flatten(1), conv.bias)
 
 
 def replace_modules(network: nn.Module, ours: Replacements) -> None:
@@ -98,7 +110,7 @@ def _packed(weight: torch.Tensor) -> torch.Tensor:
 
 
 class UpsampledConvolution(Convolution):
-    """Nearest pixels, each as a copy beside itself, then the convolution."""
+    """Nearest pixels, each as copies beside itself, then the convolution."""
 
     def __init__(self, of: nn.Conv2d, scale: int) -> None:
         super().__init__(of)
@@ -108,9 +120,8 @@ class UpsampledConvolution(Convolution):
     def of_upsample(cls, of: Upsample) -> UpsampledConvolution:
         return cls(of, of.scale)
 
-    def forward(self, x: torch.Tensor, *_: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         n, h, w, c = x.shape
-        scale = self.upsampling
-        columns = torch.cat([x.view(n * h * w, 1, c)] * scale, 1)
-        rows = torch.cat([columns.view(n * h, 1, w * scale * c)] * scale, 1)
-        return super().forward(rows.view(n, h * scale, w * scale, c))
+        # In memory a pixel's channels once more are a pixel more, and a row's pixels a row more.
+        rows = torch.cat([torch.cat([x] * self.upsampling, 3)] * self.upsampling, 2)
+        return super().forward(rows.view(n, h * self.upsampling, w * self.upsampling, c))

@@ -10,7 +10,6 @@ from ....models.resblock import Upsample
 from ....models.svd_vae import HalvePicture, SvdDecoder, SvdEncoder
 from ....models.vae_blocks import ClipResBlock, FramesResBlock, PictureAttention, PictureResBlock
 from ..constants import alpha_of
-from ..linear import linear_of
 from .layers import (
     Convolution,
     Norm,
@@ -18,7 +17,9 @@ from .layers import (
     ToChannelsFirst,
     ToChannelsLast,
     UpsampledConvolution,
+    adopt_children,
     replace_modules,
+    shortcut_of,
 )
 
 
@@ -30,8 +31,8 @@ class ResBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = Norm(of.norm1, silu=True), Norm(of.norm2, silu=True)
         self.conv1, self.conv2 = Convolution(of.conv1), Convolution(of.conv2, scale)
-        shortcut = of.conv_shortcut if isinstance(of, PictureResBlock) else None
-        self.conv_shortcut = shortcut and linear_of(shortcut.weight.flatten(1), shortcut.bias)
+        pictures = isinstance(of, PictureResBlock)
+        self.conv_shortcut = shortcut_of(of.conv_shortcut) if pictures else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
@@ -59,8 +60,7 @@ class Attention(PictureAttention):
     def __init__(self, of: PictureAttention) -> None:
         nn.Module.__init__(self)
         self.scale, self.core = of.scale, of.core
-        for name, child in of.named_children():
-            setattr(self, name, child)
+        adopt_children(self, of)
         self.group_norm = Norm(of.group_norm, silu=False)  # type: ignore[assignment]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -74,7 +74,7 @@ class HalvedPicture(Convolution):
     """The kernel pads on all sides. With a row and a column of zeros before the picture, its
     results from the second on are those that read no padding at the top and at the left."""
 
-    def forward(self, x: torch.Tensor, *_: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         return super().forward(F.pad(x, (0, 0, 1, 0, 1, 0)))[:, 1:, 1:].contiguous()
 
 

@@ -25,18 +25,20 @@ class Block(nn.Module):
 
 @torch.no_grad()
 def put_tiny_vae_channels_last(network: tiny_vae.TinyEncoder | tiny_vae.TinyDecoder) -> None:
+    """ValueError for a layer, or an order of them, that the tiny autoencoder does not have."""
     ours: list[nn.Module] = [ToChannelsLast()]
     upsampling = 1
     for layer in network.layers:
-        if isinstance(layer, tiny_vae.Block):
+        if isinstance(layer, tiny_vae.Block) and upsampling == 1:
             ours.append(Block(layer))
-        elif isinstance(layer, nn.ReLU):
-            ours[-1].activation = "relu"  # type: ignore[assignment]
-        elif isinstance(layer, nn.Upsample):
-            upsampling = int(layer.scale_factor)  # type: ignore[arg-type]
-        else:
-            assert isinstance(layer, nn.Conv2d)
-            of = Convolution(layer) if upsampling == 1 else UpsampledConvolution(layer, upsampling)
-            ours.append(of)
+        elif isinstance(layer, nn.ReLU) and isinstance(ours[-1], Convolution):
+            ours[-1].activation = "relu"
+        elif isinstance(layer, nn.Upsample) and layer.mode == "nearest":
+            upsampling *= int(layer.scale_factor)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.Conv2d):
+            up = upsampling > 1
+            ours.append(UpsampledConvolution(layer, upsampling) if up else Convolution(layer))
             upsampling = 1
+        else:
+            raise ValueError(f"no kernel of ours for {layer} behind {ours[-1]}")
     network.layers = nn.Sequential(*ours, ToChannelsFirst())

@@ -17,11 +17,19 @@ from ....models.transformer import SpatioTemporalTransformer
 from ....models.unet import UNet, UpBlock
 from ..constants import alpha_of
 from ..linear import linear_of
-from .layers import Convolution, Norm, Replacements, UpsampledConvolution, replace_modules
+from .layers import (
+    Convolution,
+    Norm,
+    Replacements,
+    UpsampledConvolution,
+    adopt_children,
+    replace_modules,
+    shortcut_of,
+)
 
 
 class ConvPair(nn.Module):
-    """norm1, SiLU, conv1, + time, norm2, SiLU, conv2, + ``residual``: three ops and a Linear.
+    """norm1, SiLU, conv1, + time, norm2, SiLU, conv2, + ``residual``: four ops and a Linear.
 
     conv1's bias is in the time's projection, whose result is the bias of conv1.
     """
@@ -48,8 +56,7 @@ class ResBlock(nn.Module):
     def __init__(self, of: SpatioTemporalResBlock) -> None:
         super().__init__()
         self.spatial_res_block = ConvPair(of.spatial_res_block)
-        shortcut = of.spatial_res_block.conv_shortcut
-        self.conv_shortcut = shortcut and linear_of(shortcut.weight.flatten(1), shortcut.bias)
+        self.conv_shortcut = shortcut_of(of.spatial_res_block.conv_shortcut)
         self.has_temporal = of.has_temporal
         if of.has_temporal:
             rest = 1.0 - alpha_of(of.time_mixer)
@@ -70,8 +77,7 @@ class Transformer(SpatioTemporalTransformer):
 
     def __init__(self, of: SpatioTemporalTransformer) -> None:
         nn.Module.__init__(self)
-        for name, child in of.named_children():
-            setattr(self, name, child)
+        adopt_children(self, of)
         self.has_temporal = of.has_temporal
         self.norm = Norm(of.norm, silu=False)  # type: ignore[assignment]
 
