@@ -29,7 +29,7 @@ Json stage(const std::string& name, Json inputs, Json outputs) {
 }
 
 Json good_bundle() {
-  Json json = {{"schema_version", 1},
+  Json json = {{"schema_version", kSchemaVersion},
                {"mobilevd_version", "0.1.0"},
                {"executorch_version", kExecutorchVersion},
                {"preset", "toy"},
@@ -102,7 +102,9 @@ TEST(BundleJson, WeightsOutsideCountOnceAndTwiceWhileTheyArePacked) {
   unet["weights"] = {"unet.ptd"};
   unet["weight_bytes"] = 50 << 20;
   unet["workspace_bytes"] = 7 << 20;
-  unet["delegates"] = {{{"bytes", 10 << 20}}, {{"bytes", 30 << 20}}, {{"bytes", 10 << 20}}};
+  unet["delegates"] = {{{"bytes", 10 << 20}, {"flops", 2}},
+                       {{"bytes", 30 << 20}, {"flops", 1}},
+                       {{"bytes", 9 << 20}, {"flops", 0}}};
   const Bundle bundle = parse(json);
   const uint64_t base = inside - 3100u;
   const uint64_t arena = bundle.stage("unet").arena_bytes;
@@ -110,6 +112,19 @@ TEST(BundleJson, WeightsOutsideCountOnceAndTwiceWhileTheyArePacked) {
   EXPECT_EQ(estimate_memory(bundle, false, packed), base + (57u << 20) + arena);
   EXPECT_EQ(estimate_memory(bundle, false), base + (87u << 20) + arena);
   EXPECT_EQ(estimate_memory(bundle, true), estimate_memory(bundle, false) + 3u * 3100u);
+  EXPECT_EQ(bundle.stage("unet").packable_bytes, 40u << 20);  // of those that multiply matrices
+  unet.erase("delegates");
+  EXPECT_EQ(parse(json).stage("unet").packable_bytes, 50u << 20);
+}
+
+TEST(BundleJson, OnlyOneStageAndItsFiles) {
+  const Bundle bundle = parse(good_bundle());
+  const Bundle only = bundle.only("unet");
+  EXPECT_EQ(only.stages.size(), 1u);
+  EXPECT_EQ(only.files.size(), 1u);
+  EXPECT_EQ(only.files.count(only.stage("unet").program), 1u);
+  EXPECT_NE(testing::error_of([&] { bundle.only("nope"); }).find("no stage 'nope'"),
+            std::string::npos);
 }
 
 struct BadCase {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mobilevd.export.manifest import SCHEMA_VERSION
 from packages import describe
 from PIL import Image
 
@@ -94,7 +95,7 @@ def write_package(folder: Path, abi: str = "arm64-v8a") -> Path:
 def _bundle() -> dict[str, Any]:
     stages = {name: {} for name in result()["stages"]}
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "preset": "toy",
         "backend": "xnnpack",
         "precision": "fp32",

@@ -16,7 +16,7 @@ from ..whole_files import whole_folder
 from .files import spool_folder, write_hashed
 from .flavour import Flavour
 from .lowering import lower
-from .manifest import SCHEMA_VERSION, read_bundle
+from .manifest import SCHEMA_VERSION, listed_files
 from .room import check_room
 from .stages import NETWORKS, STAGES, Stage, make_stage
 
@@ -128,6 +128,6 @@ def _is_bundle_or_empty(folder: Path) -> bool:
     if not names:
         return True
     try:
-        return names <= {"bundle.json", *read_bundle(folder)["files"]}
+        return names <= listed_files(folder)
     except (OSError, ValueError):
         return False

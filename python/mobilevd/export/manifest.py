@@ -12,6 +12,25 @@ _IDENTITY = ("preset", "backend", "precision", "shapes", "sampling")
 
 def read_bundle(folder: Path) -> dict[str, Any]:
     """``bundle.json`` of a bundle folder; the C++ runtime checks the files' hashes on load."""
+    path, manifest = _read(folder)
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema_version {manifest.get('schema_version')}, this mobilevd reads "
+            f"{SCHEMA_VERSION}: export it again"
+        )
+    missing = [key for key in (*_IDENTITY, "stages", "files") if key not in manifest]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: export it again")
+    return manifest
+
+
+def listed_files(folder: Path) -> set[str]:
+    """What belongs to a bundle of any schema_version; raises as ``read_bundle``."""
+    _, manifest = _read(folder)
+    return {"bundle.json", *manifest.get("files", ())}
+
+
+def _read(folder: Path) -> tuple[Path, dict[str, Any]]:
     path = Path(folder) / "bundle.json"
     if not path.is_file():
         raise FileNotFoundError(
@@ -23,12 +42,4 @@ def read_bundle(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}): export it again") from None
     if not isinstance(manifest, dict) or "schema_version" not in manifest:
         raise ValueError(f"{path} does not describe a bundle: export it again")
-    if manifest["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema_version {manifest.get('schema_version')}, this mobilevd reads "
-            f"{SCHEMA_VERSION}: export it again"
-        )
-    missing = [key for key in (*_IDENTITY, "stages", "files") if key not in manifest]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: export it again")
-    return manifest
+    return path, manifest

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from mobilevd.export.bundle import export_bundle, read_bundle
+from mobilevd.export.bundle import _is_bundle_or_empty, export_bundle
 from mobilevd.export.flavour import Flavour
+from mobilevd.export.manifest import read_bundle
 from mobilevd.export.stages import STAGES, make_stage
 from mobilevd.models.store import Model, load_model
 from mobilevd.presets import get_preset
@@ -63,6 +64,14 @@ def test_export_refuses_to_overwrite_other_files(tmp_path):
         export_bundle(model, tmp_path / "new", Flavour("xnnpack", "int3"))
     assert (tmp_path / "letter.txt").read_text() == "dear"
     assert not (tmp_path / "new").exists()
+
+
+def test_a_bundle_of_an_older_schema_may_be_replaced(tmp_path):
+    (tmp_path / "bundle.json").write_text('{"schema_version": 1, "files": {"unet.pte": {}}}')
+    (tmp_path / "unet.pte").write_text("old")
+    assert _is_bundle_or_empty(tmp_path)
+    (tmp_path / "letter.txt").write_text("dear")
+    assert not _is_bundle_or_empty(tmp_path)
 
 
 def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):

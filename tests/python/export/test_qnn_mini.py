@@ -15,8 +15,9 @@ import pytest
 import torch
 from mobilevd.cli.main import main
 from mobilevd.evaluate.flavours import compare
-from mobilevd.export.bundle import export_bundle, read_bundle
+from mobilevd.export.bundle import export_bundle
 from mobilevd.export.flavour import Flavour
+from mobilevd.export.manifest import read_bundle
 from mobilevd.export.qnn_sdk import find_sdk
 from mobilevd.export.stages import STAGES
 from mobilevd.models.store import load_model

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mobilevd.export.bundle import read_bundle
+from mobilevd.export.manifest import read_bundle
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.light_lowering import own_storage
 from mobilevd.export.lowering import lower

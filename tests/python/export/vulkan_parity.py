@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from executorch.runtime import Runtime
-from mobilevd.export.bundle import read_bundle
+from mobilevd.export.manifest import read_bundle
 from mobilevd.export.stages import STAGES, make_stage
 from mobilevd.export.tanh_gelu import TanhGelu
 from mobilevd.models.store import load_model

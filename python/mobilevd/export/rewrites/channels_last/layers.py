@@ -23,7 +23,7 @@ def adopt_children(new: nn.Module, old: nn.Module) -> None:
 
 def shortcut_of(conv: nn.Conv2d | None) -> nn.Linear | None:
     """A 1x1 convolution over channels that come last."""
-    return conv and linear_of(conv.weight.flatten(1), conv.bias)
+    return None if conv is None else linear_of(conv.weight.flatten(1), conv.bias)
 
 
 def replace_modules(network: nn.Module, ours: Replacements) -> None:

@@ -31,8 +31,8 @@ class ResBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = Norm(of.norm1, silu=True), Norm(of.norm2, silu=True)
         self.conv1, self.conv2 = Convolution(of.conv1), Convolution(of.conv2, scale)
-        pictures = isinstance(of, PictureResBlock)
-        self.conv_shortcut = shortcut_of(of.conv_shortcut) if pictures else None
+        shortcut = of.conv_shortcut if isinstance(of, PictureResBlock) else None
+        self.conv_shortcut = shortcut_of(shortcut)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
