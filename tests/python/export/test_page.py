@@ -36,7 +36,7 @@ def test_it_needs_nothing_else(tmp_path, manifest):
     assert 'name="viewport"' in page
     assert "prefers-color-scheme: dark" in page
     assert not re.search(r"fill: ?#|stroke: ?#0000", page)
-    cut = sum(stage["partitions"] > 1 for stage in manifest["stages"].values())
+    cut = sum(stage["partitions"] > 3 for stage in manifest["stages"].values())
     assert page.count("<svg") == 3 + cut  # share, kinds, memory, partitions of a stage
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mobilevd.export.manifest import read_bundle
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.light_lowering import own_storage
 from mobilevd.export.lowering import lower
+from mobilevd.export.manifest import read_bundle
 from mobilevd.export.stages import STAGES, make_stage
 from mobilevd.models.store import Model, load_model
 from mobilevd.models.svd_vae import SvdVaeConfig

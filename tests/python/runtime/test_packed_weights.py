@@ -272,7 +272,10 @@ def test_the_estimate_knows_what_is_packed_already(clip, bundle, large, folder, 
     """Packing takes the weights as they are and as they become; mapping only the latter."""
     needs = large(LARGE)
     manifest = json.loads((needs / "bundle.json").read_text())
-    manifest["stages"]["unet"]["delegates"] = [{"bytes": LARGE // 4}, {"bytes": LARGE}]
+    manifest["stages"]["unet"]["delegates"] = [
+        {"bytes": LARGE // 4, "flops": 1},
+        {"bytes": LARGE, "flops": 1},
+    ]
     (needs / "bundle.json").write_text(json.dumps(manifest))
     Pipeline(needs, packed_weights=folder, max_memory_mb=2 * (LARGE >> 20) + 30)
     limit = (LARGE >> 20) + 30
