@@ -109,6 +109,22 @@ def _packed(weight: torch.Tensor) -> torch.Tensor:
     return pack_conv_weight(weight)
 
 
+class ConvPair(nn.Module):
+    """norm1, SiLU, conv1, norm2, SiLU, conv2, + ``residual``: four ops. ``of`` has those layers;
+    ``scale`` multiplies all but the residual."""
+
+    def __init__(self, of: Any, scale: float = 1.0) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = Norm(of.norm1, silu=True), Norm(of.norm2, silu=True)
+        self.conv1, self.conv2 = Convolution(of.conv1), Convolution(of.conv2, scale)
+
+    def forward(
+        self, x: torch.Tensor, residual: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """x [N, H, W, C] or [B, F, S, C]; ``bias`` is in place of conv1's own."""
+        return self.conv2(self.norm2(self.conv1(self.norm1(x), bias)), residual=residual)
+
+
 class UpsampledConvolution(Convolution):
     """Nearest pixels, each as copies beside itself, then the convolution."""
 

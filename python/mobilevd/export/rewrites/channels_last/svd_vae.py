@@ -8,10 +8,11 @@ from torch.nn import functional as F
 
 from ....models.resblock import Upsample
 from ....models.svd_vae import HalvePicture, SvdDecoder, SvdEncoder
-from ....models.vae_blocks import ClipResBlock, FramesResBlock, PictureAttention, PictureResBlock
+from ....models.vae_blocks import ClipResBlock, PictureAttention, PictureResBlock
 from ..constants import alpha_of
 from .layers import (
     Convolution,
+    ConvPair,
     Norm,
     Replacements,
     ToChannelsFirst,
@@ -23,21 +24,16 @@ from .layers import (
 )
 
 
-class ResBlock(nn.Module):
-    """Four ops: norm1, SiLU, conv1, norm2, SiLU, conv2, + shortcut; x [N, H, W, C] or
-    [B, F, S, C]. ``scale`` multiplies all but the shortcut."""
+class PictureBlock(ConvPair):
+    """PictureResBlock over x [N, H, W, C]."""
 
-    def __init__(self, of: PictureResBlock | FramesResBlock, scale: float = 1.0) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = Norm(of.norm1, silu=True), Norm(of.norm2, silu=True)
-        self.conv1, self.conv2 = Convolution(of.conv1), Convolution(of.conv2, scale)
-        shortcut = of.conv_shortcut if isinstance(of, PictureResBlock) else None
-        self.conv_shortcut = shortcut_of(shortcut)
+    def __init__(self, of: PictureResBlock) -> None:
+        super().__init__(of)
+        self.conv_shortcut = shortcut_of(of.conv_shortcut)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        y = self.conv1(self.norm1(x))
-        return self.conv2(self.norm2(y), residual=shortcut)
+        return super().forward(x, shortcut)
 
 
 class ClipBlock(nn.Module):
@@ -45,13 +41,14 @@ class ClipBlock(nn.Module):
 
     def __init__(self, of: ClipResBlock) -> None:
         super().__init__()
-        self.spatial_res_block = ResBlock(of.spatial_res_block)
-        self.temporal_res_block = ResBlock(of.temporal_res_block, alpha_of(of.time_mixer))
+        self.spatial_res_block = PictureBlock(of.spatial_res_block)
+        self.temporal_res_block = ConvPair(of.temporal_res_block, alpha_of(of.time_mixer))
 
     def forward(self, x: torch.Tensor, frames: int) -> torch.Tensor:
         x = self.spatial_res_block(x)
         n, h, w, c = x.shape
-        return self.temporal_res_block(x.view(n // frames, frames, h * w, c)).view(n, h, w, c)
+        clip = x.view(n // frames, frames, h * w, c)
+        return self.temporal_res_block(clip, clip).view(n, h, w, c)
 
 
 class Attention(PictureAttention):
@@ -89,7 +86,7 @@ def put_svd_vae_channels_last(network: SvdEncoder | SvdDecoder) -> None:
 
 _OURS: Replacements = {
     ClipResBlock: ClipBlock,
-    PictureResBlock: ResBlock,
+    PictureResBlock: PictureBlock,
     PictureAttention: Attention,
     HalvePicture: HalvedPicture,
     Upsample: UpsampledConvolution.of_upsample,

@@ -19,6 +19,7 @@ from ..constants import alpha_of
 from ..linear import linear_of
 from .layers import (
     Convolution,
+    ConvPair,
     Norm,
     Replacements,
     UpsampledConvolution,
@@ -28,25 +29,20 @@ from .layers import (
 )
 
 
-class ConvPair(nn.Module):
-    """norm1, SiLU, conv1, + time, norm2, SiLU, conv2, + ``residual``: four ops and a Linear.
-
-    conv1's bias is in the time's projection, whose result is the bias of conv1.
-    """
+class TimedConvPair(ConvPair):
+    """The time is added behind conv1: its projection, with conv1's bias in it, is the bias."""
 
     def __init__(self, of: SpatialResBlock | TemporalResBlock, scale: float = 1.0) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = Norm(of.norm1, silu=True), Norm(of.norm2, silu=True)
-        self.conv1, self.conv2 = Convolution(of.conv1), Convolution(of.conv2, scale)
+        super().__init__(of, scale)
         time = of.time_emb_proj
         self.time_emb_proj = linear_of(time.weight, time.bias + self.conv1.bias)
         del self.conv1.bias
 
-    def forward(self, x: torch.Tensor, time: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """x [N, H, W, C] or [1, F, S, C]; time [1, D]."""
-        bias = self.time_emb_proj(time).view(-1).float()
-        y = self.conv1(self.norm1(x), bias)
-        return self.conv2(self.norm2(y), residual=residual)
+    def forward(  # type: ignore[override]
+        self, x: torch.Tensor, time: torch.Tensor, residual: torch.Tensor
+    ) -> torch.Tensor:
+        """time [1, D], of one clip."""
+        return super().forward(x, residual, self.time_emb_proj(time).view(-1).float())
 
 
 class ResBlock(nn.Module):
@@ -55,12 +51,12 @@ class ResBlock(nn.Module):
 
     def __init__(self, of: SpatioTemporalResBlock) -> None:
         super().__init__()
-        self.spatial_res_block = ConvPair(of.spatial_res_block)
+        self.spatial_res_block = TimedConvPair(of.spatial_res_block)
         self.conv_shortcut = shortcut_of(of.spatial_res_block.conv_shortcut)
         self.has_temporal = of.has_temporal
         if of.has_temporal:
             rest = 1.0 - alpha_of(of.time_mixer)
-            self.temporal_res_block = ConvPair(of.temporal_res_block, rest)
+            self.temporal_res_block = TimedConvPair(of.temporal_res_block, rest)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor, frames: int) -> torch.Tensor:
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
