@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -22,11 +22,14 @@ from torch.overrides import TorchFunctionMode
 from ..models.store import half_of
 
 
-class _WrittenOut(TorchFunctionMode):
-    """SiLU and GELU of halves by sigmoids of halves, GELU in its tanh form.
+class _InHalves(TorchFunctionMode):
+    """SiLU and GELU of halves by sigmoids of halves, GELU in its tanh form; LayerNorm by our
+    ``group_norm_silu``, a group per token.
 
     XNNPACK has no GELU of fp16 and no cast, which is what export writes around SiLU: on the CPU,
     each would cut the delegate in two. Where GELU's square overflows it is the limit, x or 0.
+    ExecuTorch's LayerNorm adds up in halves, and is off by more than a half at 1280 features; our
+    sums are in float32.
     """
 
     def __torch_function__(
@@ -40,7 +43,26 @@ class _WrittenOut(TorchFunctionMode):
             x, a = args[0], 2 * math.sqrt(2 / math.pi)
             gate = x if func is F.silu else x * (a + 0.044715 * a * (x * x))
             return x * torch.sigmoid(gate)
+        if func is F.layer_norm and args[0].dtype == torch.float16:
+            return _layer_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _layer_norm(
+    x: torch.Tensor,
+    normalized_shape: Sequence[int],
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """``F.layer_norm``'s arguments, over the last dimension alone."""
+    if len(normalized_shape) != 1:
+        raise ValueError(f"no LayerNorm of ours over dimensions {tuple(normalized_shape)}")
+    from ..kernels import torch_ops  # noqa: F401  (registers the op)
+
+    tokens = x.reshape(-1, x.shape[-1])
+    norm = torch.ops.mobilevd.group_norm_silu(tokens, weight, bias, 1, eps, False, True)
+    return norm.view(x.shape)
 
 
 class HalfStage(nn.Module):
@@ -59,7 +81,7 @@ class HalfStage(nn.Module):
         self.module = copy.deepcopy(module, made)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        with _WrittenOut():
+        with _InHalves():
             return self.module(*(x.half() for x in inputs)).float()
 
 

@@ -104,7 +104,23 @@ def test_delegates_are_those_of_fp32(network, lowered):
     for precision, found in lowered.items():
         assert found.report.partitions == fp32.partitions, precision
         # XNNPACK casts no halves: what comes in, what goes out, and the numbers in formulas.
-        assert {op["op"] for op in found.report.cpu_ops} - left <= {"_to_dim_order_copy.out"}
+        # LayerNorm of halves is ours.
+        more = {"_to_dim_order_copy.out", "group_norm_silu.out"}
+        assert {op["op"] for op in found.report.cpu_ops} - left <= more
+
+
+@torch.no_grad()
+def test_layer_norm_of_halves_adds_up_in_float32():
+    """ViT-H's width, where sums in halves are off by more than a half."""
+    norm = nn.LayerNorm(1280).requires_grad_(False)
+    generator = torch.Generator().manual_seed(2)
+    norm.weight.normal_(generator=generator)
+    norm.bias.normal_(generator=generator)
+    x = 3 + torch.randn(1, 7, 1280, generator=generator)
+    shape = Tensor("x", (1, 7, 1280))
+    program = lower(Stage("norm", norm, (shape,), (shape,)), Flavour("xnnpack", "fp16")).program
+    prepare_runtime("xnnpack")
+    assert relative_error(run_calls(program, [(x,)])[0], norm(x)) < 2e-3
 
 
 @torch.no_grad()
