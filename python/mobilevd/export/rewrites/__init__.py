@@ -26,6 +26,7 @@ from .feed_forward import part_feed_forwards, split_feed_forwards
 from .frames import part_group_norms, stack_frames
 from .htp import write_out_temporal_attention_for_htp
 from .one_clip import drop_the_batch, join_res_blocks, merge_token_attention
+from .upsampling import copy_pixels
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -87,8 +88,7 @@ def prepare(unet: UNet, backend: str, precision: str = "fp32") -> UNet:
         unet = collapse_cross_attention(unet)
     for rewrite in UNET_REWRITES[backend]:
         rewrite(unet)
-    if _on_our_kernels(backend, precision):
-        put_channels_last(unet)
+    _lay_out(unet, backend, precision)
     return unet.eval()
 
 
@@ -104,14 +104,15 @@ def prepare_vae(network: nn.Module, backend: str, precision: str = "fp32") -> nn
     network = _copy(network)
     for rewrite in VAE_REWRITES[backend]:
         rewrite(network)
-    if _on_our_kernels(backend, precision):
-        put_channels_last(network)
+    _lay_out(network, backend, precision)
     return network.eval()
 
 
-def _on_our_kernels(backend: str, precision: str) -> bool:
-    """On the CPU, but for integers: pt2e's quantizers know torch's convolutions."""
-    return backend == "xnnpack" and precision != "int8"
+def _lay_out(network: nn.Module, backend: str, precision: str) -> None:
+    """Channels last for our kernels on the CPU; for integers, whose quantizers know torch's
+    convolutions, in the upsampling alone."""
+    if backend == "xnnpack":
+        (copy_pixels if precision == "int8" else put_channels_last)(network)
 
 
 def _copy(network: N) -> N:

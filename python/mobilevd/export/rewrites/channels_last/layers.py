@@ -10,6 +10,7 @@ from torch import nn
 
 from ....models.resblock import Upsample
 from ..linear import linear_of
+from ..upsampling import copied_pixels
 
 # By the kind of what is replaced.
 Replacements = Mapping[type, Callable[[Any], nn.Module]]
@@ -126,7 +127,7 @@ class ConvPair(nn.Module):
 
 
 class UpsampledConvolution(Convolution):
-    """Nearest pixels, each as copies beside itself, then the convolution."""
+    """Nearest pixels, then the convolution."""
 
     def __init__(self, of: nn.Conv2d, scale: int) -> None:
         super().__init__(of)
@@ -137,7 +138,4 @@ class UpsampledConvolution(Convolution):
         return cls(of, of.scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        n, h, w, c = x.shape
-        # In memory a pixel's channels once more are a pixel more, and a row's pixels a row more.
-        rows = torch.cat([torch.cat([x] * self.upsampling, 3)] * self.upsampling, 2)
-        return super().forward(rows.view(n, h * self.upsampling, w * self.upsampling, c))
+        return super().forward(copied_pixels(x, self.upsampling))
