@@ -66,11 +66,10 @@ Error too_large(const std::string& name, std::size_t most) {
                " MB; make it smaller first");
 }
 
-void check_memory(int width, int height, uint64_t max_bytes, const std::string& name) {
-  // The decoder's own planes, RGBA and RGB; later RGB and a plane of floats and its half-resized.
-  constexpr uint64_t kBytesPerPixel = 10;
-  const uint64_t needed =
-      kBytesPerPixel * static_cast<uint64_t>(width) * static_cast<uint64_t>(height);
+void check_memory(int width, int height, int bytes_per_pixel, uint64_t max_bytes,
+                  const std::string& name) {
+  const uint64_t needed = static_cast<uint64_t>(bytes_per_pixel) * static_cast<uint64_t>(width) *
+                          static_cast<uint64_t>(height);
   if (needed <= max_bytes) return;
   throw Error("image " + name + " has " + std::to_string(width) + " x " + std::to_string(height) +
               " pixels and needs about " + std::to_string((needed >> 20) + 1) +
@@ -93,7 +92,7 @@ RgbImage decode_image(const uint8_t* data, std::size_t size, const std::string& 
   int channels = 0;
   if (max_memory_bytes > 0 &&
       stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0) {
-    check_memory(width, height, max_memory_bytes, name);
+    check_memory(width, height, container.bytes_per_pixel, max_memory_bytes, name);
   }
   std::unique_ptr<stbi_uc, void (*)(void*)> rgba(
       stbi_load_from_memory(data, static_cast<int>(size), &width, &height, &channels, 4),

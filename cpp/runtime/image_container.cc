@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "runtime/jpeg_tables.h"
+
 namespace mobilevd {
 namespace {
 
@@ -33,6 +35,7 @@ class Reader {
 };
 
 void inspect_jpeg(const uint8_t* data, std::size_t size, ImageContainer& image) {
+  JpegTables tables;
   std::size_t at = 2;
   bool in_scan = false;
   while (at + 2 <= size) {
@@ -60,6 +63,8 @@ void inspect_jpeg(const uint8_t* data, std::size_t size, ImageContainer& image) 
     if (marker == 0xE1 && length >= 8 && std::memcmp(data + at + 4, "Exif\0\0", 6) == 0) {
       image.orientation = exif_orientation(data + at + 10, length - 8);
     }
+    if (marker == 0xC2) image.bytes_per_pixel = 16;  // progressive: all coefficients are kept
+    if (!tables.take(marker, data + at + 4, length - 2)) return;
     in_scan = in_scan || marker == 0xDA;
     at += 2 + length;
   }
@@ -83,6 +88,10 @@ uint32_t crc32(const uint8_t* data, std::size_t size) {
 void inspect_png(const uint8_t* data, std::size_t size, ImageContainer& image) {
   std::size_t at = 8;
   Reader reader(data, size);
+  constexpr std::size_t kBitDepth = 24, kInterlaced = 28;  // of the first chunk, IHDR
+  if (reader.read(kBitDepth, 1) == 16) {
+    image.bytes_per_pixel = reader.read(kInterlaced, 1) != 0 ? 20 : 16;
+  }
   while (true) {
     const std::size_t length = reader.read(at, 4);
     if (!reader.ok() || length > size || size - at < length + 12) return;

@@ -10,8 +10,11 @@ namespace mobilevd {
 struct ImageContainer {
   enum class Format { kUnknown, kJpeg, kPng };
   Format format = Format::kUnknown;
-  bool complete = false;  ///< the end marker is there and, for PNG, every chunk's CRC is right
-  int orientation = 1;    ///< EXIF orientation 1..8; 1 when absent or unreadable
+  /// The end marker is there; a JPEG's scans have their tables, and every chunk of a PNG its CRC.
+  bool complete = false;
+  int orientation = 1;  ///< EXIF orientation 1..8; 1 when absent or unreadable
+  /// What decoding takes at once: stb_image's own planes and RGBA, then ours.
+  int bytes_per_pixel = 10;
 };
 
 /// The format, by the first bytes of a file.
