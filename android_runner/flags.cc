@@ -34,11 +34,12 @@ void check_file(const char* flag, const std::string& path) {
 void check(const Flags& flags) {
   if (flags.list_ops || flags.version) return;
   if (flags.bundle.empty()) usage_error("--bundle is required");
-  if (!fs::is_directory(flags.bundle)) usage_error("--bundle: no folder " + flags.bundle);
+  std::error_code unseen;  // a folder that may not be searched
+  if (!fs::is_directory(flags.bundle, unseen)) usage_error("--bundle: no folder " + flags.bundle);
   if (flags.stage.empty()) {
     if (flags.image.empty()) usage_error("--image is required");
     if (flags.output.empty()) usage_error("--output is required");
-    if (!fs::exists(flags.image)) usage_error("--image: no file " + flags.image);
+    if (!fs::exists(flags.image, unseen)) usage_error("--image: no file " + flags.image);
     check_output(flags.output);
   } else if (!flags.output.empty() || !flags.image.empty() || !flags.float_frames.empty()) {
     usage_error(

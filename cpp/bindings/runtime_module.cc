@@ -217,7 +217,8 @@ PYBIND11_MODULE(_runtime, m) {
   m.def("capture_executorch_log", &mobilevd::capture_executorch_log, py::arg("echo"));
   m.def("registered_ops", &mobilevd::registered_ops);
   m.def("registered_backends", &mobilevd::registered_backends);
-  m.def("load_backend_library", &mobilevd::load_backend_library, py::arg("path"));
+  m.def("load_backend_library", &mobilevd::load_backend_library, py::arg("path"),
+        py::call_guard<py::gil_scoped_release>());  // it may take a minute to find out
 
   py::class_<mobilevd::SamplingSpec>(m, "SamplingSpec")
       .def(py::init(&sampling_spec), py::kw_only(), py::arg("sampler") = "euler",

@@ -36,6 +36,9 @@ std::vector<TensorSpec> read_tensors(const JsonNode& node) {
     const JsonNode item = node.at(i);
     TensorSpec tensor;
     tensor.name = item.at("name").string();
+    for (const TensorSpec& other : tensors) {
+      if (other.name == tensor.name) item.at("name").fail("is there twice: '" + tensor.name + "'");
+    }
     tensor.dtype = item.at("dtype").string();
     if (tensor.dtype != "float32" && tensor.dtype != "float16") {
       item.at("dtype").fail("must be float32 or float16, not '" + tensor.dtype + "'");
@@ -212,9 +215,10 @@ Bundle parse_bundle(std::string_view text, const std::string& folder) {
     throw Error("the bundle was exported with ExecuTorch " + bundle.executorch_version +
                 ", this runtime has " + kExecutorchVersion + "; export it again");
   }
-  bundle.preset = root.at("preset").string();
+  // Files of packed weights begin with these two.
+  bundle.preset = file_name(root.at("preset"));
   bundle.backend = root.at("backend").string();
-  bundle.precision = root.at("precision").string();
+  bundle.precision = file_name(root.at("precision"));
 
   const JsonNode shapes = root.at("shapes");
   bundle.shapes.frames = shapes.at("frames").integer(1, 1024);

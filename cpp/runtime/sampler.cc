@@ -32,7 +32,7 @@ std::vector<double> sampling_sigmas(const SamplingSpec& spec) {
     }
     const auto grid = karras_sigmas(spec.levels, spec.sigma_min, spec.sigma_max, spec.rho);
     for (int i = 0; i < spec.steps; ++i) {
-      sigmas.push_back(grid[static_cast<std::size_t>(i * spec.levels / spec.steps)]);
+      sigmas.push_back(grid[static_cast<std::size_t>(int64_t{i} * spec.levels / spec.steps)]);
     }
   } else {
     sigmas = karras_sigmas(spec.steps, spec.sigma_min, spec.sigma_max, spec.rho);

@@ -68,7 +68,10 @@ Trial try_in_child(const std::function<void()>& work, unsigned seconds) {
   const std::string said = last_line(read_tail(ends[0]));
   close(ends[0]);
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno == EINTR) continue;
+    // Who ignores SIGCHLD is not told how a child ended.
+    return {false, std::string("how it ended is not known: ") + std::strerror(errno), said};
   }
   if (WIFSIGNALED(status)) {
     const bool late = WTERMSIG(status) == SIGALRM;

@@ -141,6 +141,16 @@ const BadCase kBadCases[] = {
     {"ExecutorchVersion", [](Json& j) { j["executorch_version"] = "1.4.0"; },
      "exported with ExecuTorch 1.4.0"},
     {"NoPreset", [](Json& j) { j.erase("preset"); }, "preset is missing"},
+    {"PresetElsewhere", [](Json& j) { j["preset"] = "/tmp/x"; },
+     "preset must be a plain file name"},
+    {"PrecisionElsewhere", [](Json& j) { j["precision"] = "../x"; },
+     "precision must be a plain file name"},
+    {"OutputTwice",
+     [](Json& j) {
+       Json& outputs = j["stages"]["unet"]["outputs"];
+       outputs.push_back(outputs[0]);
+     },
+     "stages.unet.outputs[1].name is there twice: 'v_prediction'"},
     {"NoFrames", [](Json& j) { j["shapes"].erase("frames"); }, "shapes.frames is missing"},
     {"ZeroFrames", [](Json& j) { j["shapes"]["frames"] = 0; }, "shapes.frames must be between 1"},
     {"HugeHeight", [](Json& j) { j["shapes"]["height"] = 1e30; },

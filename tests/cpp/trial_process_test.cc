@@ -37,6 +37,14 @@ TEST(TrialProcess, AnExitCodeAndAnExceptionAreEndings) {
   EXPECT_EQ(try_in_child(failing, 10).ending, "exit code 1");
 }
 
+TEST(TrialProcess, WhoIsNotToldTheEndDoesNotCallItSurvived) {
+  const auto before = std::signal(SIGCHLD, SIG_IGN);
+  const Trial trial = try_in_child([] { std::abort(); }, 10);
+  std::signal(SIGCHLD, before);
+  EXPECT_FALSE(trial.survived);
+  EXPECT_NE(trial.ending.find("how it ended is not known"), std::string::npos) << trial.ending;
+}
+
 TEST(TrialProcess, IsEndedWhenItHangs) {
   const Trial trial = try_in_child(
       [] {
