@@ -15,12 +15,12 @@ struct ConvMessages {
 };
 
 /// The messages with the kernel's name, a string literal.
-#define MOBILEVD_CONV_MESSAGES(kernel)                     \
-  {kernel ": lanes must be 1..1024",                       \
-   kernel ": sizes overflow 64 bits",                      \
-   kernel ": x, weight, out and scratch must not be null", \
-   kernel ": scratch must be 64-byte aligned",             \
-   kernel ": out must not overlap x, weight or residual",  \
+#define MOBILEVD_CONV_MESSAGES(kernel)                          \
+  {kernel ": lanes must be 1..1024",                            \
+   kernel ": sizes overflow 64 bits",                           \
+   kernel ": x, weight, out and scratch must not be null",      \
+   kernel ": scratch must be 64-byte aligned",                  \
+   kernel ": out must not overlap x, weight, bias or residual", \
    kernel ": unknown activation"}
 
 /// The arrays of a convolution: x and out channels last, weight packed.
@@ -50,7 +50,9 @@ Status check_conv(const ConvMessages& says, const T* x, const std::int64_t (&x_s
     default:
       return invalid_argument(says.activation);
   }
+  const auto bias_bytes = out_sizes[3] * static_cast<std::int64_t>(sizeof(float));
   if (overlap(out, out_bytes, x, x_bytes) || overlap(out, out_bytes, weight, weight_bytes) ||
+      (epilogue.bias != nullptr && overlap(out, out_bytes, epilogue.bias, bias_bytes)) ||
       (residual != nullptr && residual != out && overlap(out, out_bytes, residual, out_bytes))) {
     return invalid_argument(says.overlap);
   }

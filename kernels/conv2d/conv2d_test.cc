@@ -222,7 +222,7 @@ TEST_P(Conv2dTest, EmptyBatchNeedsNoPointers) {
 TEST_P(Conv2dTest, BadArgumentsAreRefusedAndOutIsUntouched) {
   const auto refused = [](auto&& change, const char* says) {
     Problem<float, float> p({1, 4, 4, 16, 16, 1}, 2);
-    const float before = p.out[0];
+    const std::vector<float> before(p.out.data(), p.out.data() + p.out.size());
     struct Call {
       const float *x, *weight;
       float* out;
@@ -238,7 +238,7 @@ TEST_P(Conv2dTest, BadArgumentsAreRefusedAndOutIsUntouched) {
                                      call.scratch, call.lanes);
     EXPECT_EQ(status.code, StatusCode::kInvalidArgument) << says;
     EXPECT_NE(std::string(status.message).find(says), std::string::npos) << status.message;
-    EXPECT_EQ(p.out[0], before);
+    EXPECT_EQ(std::memcmp(p.out.data(), before.data(), before.size() * sizeof(float)), 0);
   };
   refused([](auto& c) { c.shape.batch = -1; }, "batch");
   refused([](auto& c) { c.shape.height = 0; }, "height");
@@ -254,6 +254,7 @@ TEST_P(Conv2dTest, BadArgumentsAreRefusedAndOutIsUntouched) {
   refused([](auto& c) { c.scratch += 4; }, "aligned");
   refused([](auto& c) { c.x = c.out; }, "overlap");
   refused([](auto& c) { c.epilogue.residual = c.out + 1; }, "overlap");
+  refused([](auto& c) { c.epilogue.bias = c.out; }, "overlap");
   refused([](auto& c) { c.epilogue.activation = static_cast<ConvActivation>(3); }, "activation");
   EXPECT_EQ(conv2d_3x3_scratch_bytes({1, 4, 4, 16, 16, 3}, 1), 0u);
   EXPECT_EQ(conv2d_3x3_scratch_bytes({1, 4, 4, 16, 16, 1}, 0), 0u);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -18,9 +20,14 @@ def kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def check_kinds(name: str, first: object, **others: object) -> None:
-    """TypeError, naming the array, unless `first` is a numpy array or a torch tensor and all others
-    that are not None are what it is."""
+def check_kinds(
+    name: str,
+    first: object,
+    others: Mapping[str, object] = MappingProxyType({}),
+    **optional: object,
+) -> None:
+    """TypeError, naming the array, unless `first` is a numpy array or a torch tensor, the others
+    are what it is, and so are the optional ones that are not None."""
     torch = sys.modules.get("torch")  # not imported for numpy's sake
     if isinstance(first, np.ndarray):
         library, what = np.ndarray, "numpy array"
@@ -28,8 +35,9 @@ def check_kinds(name: str, first: object, **others: object) -> None:
         library, what = torch.Tensor, "torch tensor"
     else:
         raise TypeError(f"{name}: expected a numpy array or a torch CPU tensor, got {kind(first)}")
-    for other, array in others.items():
-        if array is not None and not isinstance(array, library):
+    given = {other: array for other, array in optional.items() if array is not None}
+    for other, array in {**others, **given}.items():
+        if not isinstance(array, library):
             raise TypeError(f"{other}: expected a {what} as {name} is, got {kind(array)}")
 
 

@@ -22,7 +22,15 @@ def pack_conv_weight(weight: Array) -> Array:
     -------
     [ceil(out_channels / 16), taps, in_channels, 16], taps 9 or 3, padded with zeros; the layout is
     the same for every ISA.
+
+    Raises
+    ------
+    TypeError
+        No array, or a dtype other than float32 and float16.
+    ValueError
+        Another shape.
     """
+    check_kinds("weight", weight)
     shape = tuple(weight.shape)
     square = len(shape) == 4 and shape[2:] == (3, 3)
     line = len(shape) >= 3 and shape[2] == 3 and all(size == 1 for size in shape[3:])
@@ -32,7 +40,6 @@ def pack_conv_weight(weight: Array) -> Array:
             f"1...], got {shape}"
         )
     flat: Any = weight.reshape(shape[0], shape[1], -1)
-    check_kinds("weight", weight)
     if isinstance(weight, np.ndarray):
         return _kernels.pack_conv_weight(np.ascontiguousarray(flat))
     import torch
@@ -100,7 +107,7 @@ def _call(
     out: Any,
     *stride: int,
 ) -> Any:
-    check_kinds("x", x, weight=weight, bias=bias, residual=residual, out=out)
+    check_kinds("x", x, {"weight": weight}, bias=bias, residual=residual, out=out)
     if isinstance(x, np.ndarray):
         if out is None:
             step = stride[0] if stride and stride[0] > 0 else 1

@@ -75,7 +75,7 @@ def linear(
     TypeError, ValueError
         As temporal_attention.
     """
-    check_kinds("x", x, packed_weight=packed_weight, bias=bias, residual=residual, out=out)
+    check_kinds("x", x, {"packed_weight": packed_weight}, bias=bias, residual=residual, out=out)
     if packed_weight is None:
         what = "numpy array" if isinstance(x, np.ndarray) else "torch tensor"
         raise TypeError(f"packed_weight: expected a {what}, got None")

@@ -36,7 +36,7 @@ def spatial_attention(
     TypeError, ValueError
         As temporal_attention.
     """
-    check_kinds("q", q, k=k, v=v, out=out)
+    check_kinds("q", q, {"k": k, "v": v}, out=out)
     if isinstance(q, np.ndarray):
         if out is None:
             out = empty((*q.shape[:-1], *v.shape[-1:]), q.dtype)

@@ -38,7 +38,7 @@ def temporal_attention(
     ValueError
         Shapes that do not fit, an array that is not contiguous, overlapping `out`.
     """
-    check_kinds("q", q, k=k, v=v, out=out)
+    check_kinds("q", q, {"k": k, "v": v}, out=out)
     if isinstance(q, np.ndarray):
         if out is None:
             out = empty(v.shape, v.dtype)

@@ -67,7 +67,7 @@ def pack_temporal_attention_block(
         raise ValueError(f"precision: expected 'float32' or 'int8', got {precision!r}")
     int8 = precision == "int8"
     weights: dict[str, Any] = {"to_q": to_q, "to_k": to_k, "to_v": to_v, "to_out": to_out}
-    check_kinds("to_q", to_q, to_k=to_k, to_v=to_v, to_out=to_out)
+    check_kinds("to_q", to_q, {"to_k": to_k, "to_v": to_v, "to_out": to_out})
     if isinstance(to_q, np.ndarray):
         packed = _kernels.pack_temporal_attention_block(**weights, num_heads=num_heads, int8=int8)
         arrays: Any = [None if x is None else aligned(x) for x in packed]

@@ -196,6 +196,7 @@ def test_residual_may_be_out():
         (lambda a: a.update(activation="gelu"), ValueError, "activation: expected None, 'silu' or"),
         (lambda a: a.update(out_channels=0), ValueError, "out_channels: expected at least 1"),
         (lambda a: a.update(weight=torch.zeros(1)), TypeError, "weight: expected a numpy array"),
+        (lambda a: a.update(weight=None), TypeError, "weight: expected a numpy array"),
         (lambda a: a.update(x=[1.0]), TypeError, "x: expected a numpy array or a torch"),
     ],
 )
@@ -208,6 +209,40 @@ def test_bad_input_says_what_is_wrong(change, error, says):
     change(arguments)
     with pytest.raises(error, match=says):
         kernels.conv2d_3x3(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"x": torch.zeros(5, 24)}, "x: expected 4 dimensions, channels last"),
+        ({"stride": 0}, "stride: expected 1 or 2, got 0"),
+    ],
+)
+def test_a_tensor_without_a_result_is_refused(change, says):
+    x, packed, *_ = tensors(DTYPES[0])
+    arguments = {"x": x, "weight": packed, "out_channels": 20, **change}
+    with pytest.raises(ValueError, match=says):
+        kernels.conv2d_3x3(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"bias": torch.zeros(3, device="meta")}, r"bias: expected \[20\], got \(3,\)"),
+        ({"residual": torch.zeros(2, 5, 6, 3, device="meta")}, "residual: expected the shape"),
+        ({"out_channels": 0}, "out_channels: expected at least 1"),
+    ],
+)
+def test_what_a_kernel_refuses_is_not_exported(change, says):
+    x, packed, *_ = (t.to("meta") for t in tensors(DTYPES[0]))
+    arguments = {"x": x, "weight": packed, "out_channels": 20, **change}
+    with pytest.raises(ValueError, match=says):
+        torch.ops.mobilevd.conv2d_3x3(**arguments)
+
+
+def test_packing_refuses_what_is_no_array():
+    with pytest.raises(TypeError, match="weight: expected a numpy array or a torch CPU tensor"):
+        kernels.pack_conv_weight([[1.0]])
 
 
 def test_packing_refuses_other_filters():

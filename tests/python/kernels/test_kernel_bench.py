@@ -161,6 +161,13 @@ def test_json_and_markdown(tmp_path, capsys):
     assert "| 7x4x64x32 | 1 | " in capsys.readouterr().out
 
 
+def test_a_missing_file_of_rows_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(["--markdown", str(tmp_path / "none.json")])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

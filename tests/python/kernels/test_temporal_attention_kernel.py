@@ -128,6 +128,7 @@ GOOD = dict(zip("qkv", arrays((1, 7, 5), 2, 32, 32), strict=True))
         ({"num_heads": 0}, ValueError, "num_heads: expected at least 1, got 0"),
         ({"num_heads": 16}, ValueError, "head_dim of 8..128 in steps of 8"),
         ({"k": GOOD["k"].tolist()}, TypeError, "k: expected a numpy array"),
+        ({"v": None}, TypeError, "v: expected a numpy array as q is"),
         ({"q": [1.0]}, TypeError, "q: expected a numpy array or a torch CPU tensor"),
         ({"out": np.empty((1, 7, 5, 32), np.float32)}, ValueError, "out: expected the shape of q"),
         ({"out": GOOD["q"]}, ValueError, "out must not overlap"),

@@ -26,17 +26,17 @@ MOBILEVD_KERNELS_API std::size_t conv2d_3x3_scratch_bytes(const Conv2dShape& sha
 ///
 /// Layout: x [N, H, W, C_in], out and residual [N, H', W', C_out], contiguous, channels fastest;
 /// weight as pack_conv_weight() leaves it.
-/// Method: at least 16 channels in and out, stride 1: Winograd's F(4x4, 3x3), a quarter of the
+/// Method: at least 16 input channels, stride 1: Winograd's F(4x4, 3x3), a quarter of the
 ///   multiplications; stride 2: F(2x2, 2x2) of the inputs' odd rows and columns, 25 of 36. The
 ///   weights are transformed piece by piece as they are used, so packed weights stay as large as
-///   plain ones and nothing is prepared at load. Fewer channels: an implicit matrix product.
+///   plain ones and nothing is prepared at load. Fewer input channels: an implicit matrix product.
 /// Numbers: float32 arithmetic. Relative L2 error against float64 about 2e-6 (Winograd), 4e-7
 /// (else).
 ///   A NaN or Inf reaches the 4x4 (stride 2: 2x2) tiles of outputs that read it, in all channels.
 /// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives the
 ///   same bits. Scratch: conv2d_3x3_scratch_bytes(shape, lanes), 64-byte aligned. No allocation, at
 ///   most 48 KiB of stack per thread.
-/// Aliasing: out must not overlap x or weight (checked), nor the residual, but may be the residual
+/// Aliasing: out must not overlap x, weight, bias or residual (checked), but may be the residual
 ///   itself. N = 0 is a no-op and needs no pointers.
 /// Errors: kInvalidArgument (size out of range, null pointer, overlap, lanes < 1, scratch that is
 ///   null or not aligned), kUnsupported (dispatch.h, startup_status()); out is then untouched.

@@ -33,7 +33,7 @@ MOBILEVD_KERNELS_API std::size_t temporal_conv_scratch_bytes(const TemporalConvS
 ///   only the outputs of its own position in the frame before, its own and the next.
 /// Threads: the work is cut into at most `lanes` parts for `parallel_for`; any number gives the
 ///   same bits. Scratch: temporal_conv_scratch_bytes(shape, lanes), 64-byte aligned. No allocation.
-/// Aliasing: out must not overlap x or weight (checked), nor the residual, but may be the residual
+/// Aliasing: out must not overlap x, weight, bias or residual (checked), but may be the residual
 ///   itself. B = 0 or S = 0 is a no-op and needs no pointers.
 /// Errors: as conv2d_3x3; out is then untouched.
 MOBILEVD_KERNELS_API Status temporal_conv(const float* x, const float* weight, float* out,

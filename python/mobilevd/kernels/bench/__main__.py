@@ -8,13 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mobilevd.errors import UsageError
 from mobilevd.whole_files import write_text
 
 from . import KERNEL_NAMES, spinning_threads_warning
-
-
-class UsageError(ValueError):
-    """One line for who called it with impossible options."""
 
 
 def bench(
@@ -101,7 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.markdown is not None:
         from .table import markdown
 
-        print(markdown(json.loads(options.markdown.read_text())))
+        try:
+            print(markdown(json.loads(options.markdown.read_text())))
+        except (OSError, ValueError) as error:
+            parser.exit(1, f"{parser.prog}: {error}\n")
         return 0
     try:
         rows = bench(options.kernel, options.peers, options.threads, options.repeats, options.shape)

@@ -2,7 +2,6 @@
 
 Importing this package registers them: a CPU implementation (the C++ kernel), a fake one (shapes
 only, for torch.export and torch.compile), and gradients, but for those on packed weights.
-only, for torch.export and torch.compile), and gradients where a kernel has them.
 """
 
 from mobilevd.kernels.torch_ops.conv import (

@@ -12,6 +12,11 @@ from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
 
 
 def _result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
+    """ValueError where there is none."""
+    if x.dim() != 4:
+        raise ValueError(f"x: expected 4 dimensions, channels last, got {tuple(x.shape)}")
+    if stride not in (1, 2):
+        raise ValueError(f"stride: expected 1 or 2, got {stride}")
     return (x.shape[0], -(-x.shape[1] // stride), -(-x.shape[2] // stride), out_channels)
 
 
@@ -20,15 +25,28 @@ def packed_shape(out_channels: int, taps: int, in_channels: int) -> tuple[int, .
     return (-(-out_channels // 16), taps, in_channels, 16)
 
 
-def _check(x: Tensor, weight: Tensor, out_channels: int, taps: int, activation: str | None) -> None:
+def _check(
+    x: Tensor,
+    weight: Tensor,
+    out_channels: int,
+    taps: int,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    activation: str | None,
+    result: tuple[int, ...],
+) -> None:
     """What torch can see without data; the binding checks the rest."""
+    if out_channels < 1:
+        raise ValueError(f"out_channels: expected at least 1, got {out_channels}")
     if x.dtype not in (torch.float32, torch.float16):
         raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
-    if x.dim() != 4:
-        raise ValueError(f"x: expected 4 dimensions, channels last, got {tuple(x.shape)}")
     packed = packed_shape(out_channels, taps, x.shape[3])
     if tuple(weight.shape) != packed:
         raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
+    if bias is not None and tuple(bias.shape) != (out_channels,):
+        raise ValueError(f"bias: expected [{out_channels}], got {tuple(bias.shape)}")
+    if residual is not None and tuple(residual.shape) != result:
+        raise ValueError(f"residual: expected the shape {result}, got {tuple(residual.shape)}")
     if activation not in (None, "silu", "relu"):
         raise ValueError(f"activation: expected None, 'silu' or 'relu', got {activation!r}")
 
@@ -86,8 +104,8 @@ def _register(name: str, taps: int) -> None:
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        _check(x, weight, out_channels, taps, activation)
         shape = _result_shape(x, out_channels, stride)
+        _check(x, weight, out_channels, taps, bias, residual, activation, shape)
         return x.new_empty(shape) if out is None else check_out(out, shape, x.dtype)
 
     library.impl(name, cpu, "CPU")

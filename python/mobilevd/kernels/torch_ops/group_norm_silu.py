@@ -55,7 +55,13 @@ def _cpu(x: Tensor, *arguments: Any) -> Tensor:
     return _out_cpu(x, *arguments, out=out)
 
 
-def _check(x: Tensor, num_groups: int, channels_last: bool) -> None:
+def _check(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    num_groups: int,
+    channels_last: bool,
+) -> None:
     """What torch can see without data; the binding checks the rest."""
     if x.dtype not in (torch.float32, torch.float16):
         raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
@@ -66,6 +72,9 @@ def _check(x: Tensor, num_groups: int, channels_last: bool) -> None:
         raise ValueError(
             f"num_groups: expected a divisor of the {channels} channels, got {num_groups}"
         )
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and tuple(parameter.shape) != (channels,):
+            raise ValueError(f"{name}: expected [{channels}], got {tuple(parameter.shape)}")
 
 
 def _fake(
@@ -79,7 +88,7 @@ def _fake(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    _check(x, num_groups, channels_last)
+    _check(x, weight, bias, num_groups, channels_last)
     if out is None:
         return torch.empty_like(x, memory_format=torch.contiguous_format)
     return check_out(out, tuple(x.shape), x.dtype)
