@@ -26,6 +26,26 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_new_file(path: str | os.PathLike[str], what: str) -> None:
+    """ValueError if :func:`whole_file` could not make ``path``; ``what`` begins the message.
+
+    To be called before the long work whose result goes there.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ValueError(f"{what}: {target} is a folder")
+    check_new_name(target, what)
+
+
+def check_new_name(path: Path, what: str) -> None:
+    """ValueError if nothing new could be made beside ``path``."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{what}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{what}: cannot write into {folder}; choose another folder")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text)
@@ -44,6 +64,7 @@ def whole_folder(
     check_folder(target, may_replace)
     temporary = target.with_name(f".{target.name}.tmp")
     with claimed_folder(temporary):
+        recover_folder(target)
         try:
             for left in temporary.iterdir():  # by a run that was killed
                 shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -36,6 +36,7 @@ cp "$here"/frames/* "$output" || full "$output"
 sed "s/100.0/$ms/" "$here/result.json" > "$json"
 [ -z "$floats" ] || echo floats > "$floats"
 [ -s "$json" ] || full "$json"
+echo packed >> "$XDG_CACHE_HOME/unet.packed"
 [ ! -f {RESULT} ] || cp {RESULT} "$json"
 """
 

@@ -85,7 +85,8 @@ def test_what_cannot_be_compared_is_said_before_the_long_work(bench, phone, tmp_
     assert bench("--json", base).code == 0
     phone.commands.clear()
     for change, line in [
-        ({"device": {"serial": "x", "model": "Pixel 9"}}, "they are of Pixel 9"),
+        ({"device": {"model": "Pixel 9", "emulated": False}}, "they are of Pixel 9"),
+        ({"device": {"model": "Pixel 9"}}, "device.emulated is missing"),
         ({"bundle": {"preset": "mini"}}, "the baseline has preset mini, this bench has toy"),
         ({"steps": 25}, "the baseline has steps 25, this bench has 1"),
         ({"stages": {}}, "no stages"),
@@ -108,10 +109,26 @@ def test_bad_usage(bench, tmp_path):
         (("--cores", "fast"), "give all, performance or a list"),
         (("--repeats", 0), "--repeats must be at least 1"),
         (("--noise", "nan"), "--noise"),
+        (("--threads", 1025), "--threads must be from 1 to 1024"),
     ]:
         ended = bench(*flags)
         assert ended.code == 2, ended
         assert line in ended.err
+
+
+def test_a_file_that_cannot_be_made_is_said_before_the_long_work(bench, phone, tmp_path):
+    (tmp_path / "file").touch()
+    for flag, name in [
+        ("--json", "file/b.json"),
+        ("--junit", "file/new/junit.xml"),
+        ("--etdump", "file"),
+        ("--etdump", "file/profiles"),
+    ]:
+        ended = bench(flag, tmp_path / name)
+        assert ended.code == 2, ended
+        assert f"mobilevd: {flag}: there is no folder {tmp_path / 'file'}" in ended.err
+        assert len(ended.err.splitlines()) == 1
+    assert not any("--image" in line or "mkdir" in line for line in phone.commands)
 
 
 def test_a_repeat_that_fails_leaves_no_result(bench, phone, tmp_path):

@@ -108,9 +108,13 @@ def test_from_the_command_line(mobilevd, runs, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("x")
     (tmp_path / "bad.json").write_text("{}")
+    for name, phone in {"lacks": {"model": "Pixel 9"}, "list": ["Pixel 9"]}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({**result(), "device": phone}))
     for files, output, code, line in [
         (runs, "other", 1, "holds other files"),
         ([tmp_path / "bad.json"], "new", 2, "no result of a run: not a result of schema 1"),
+        ([tmp_path / "lacks.json"], "new", 2, "no result of a run: device.emulated is missing"),
+        ([tmp_path / "list.json"], "new", 2, "no result of a run: its device is no table"),
         ([tmp_path / "none.json"], "new", 2, "No such file"),
     ]:
         ended = mobilevd("device", "report", *files, "-o", tmp_path / output)
@@ -127,6 +131,17 @@ def test_a_clip_that_is_gone_or_none(runs, tmp_path, clip):
     write_report(runs[:1], tmp_path / "report")
     page = (tmp_path / "report/report.html").read_text()
     assert ("data:image" in page) == (clip == "photo.png")
+
+
+def test_a_folder_of_frames_with_a_broken_one(runs, tmp_path):
+    write_video(tmp_path / "frames", frames(), 7.0)
+    (tmp_path / "frames/frame_0001.png").write_bytes(b"no picture")
+    value = json.loads(runs[0].read_text()) | {"clip": "frames"}
+    runs[0].write_text(json.dumps(value))
+    write_report(runs, tmp_path / "report")
+    page = (tmp_path / "report/report.html").read_text()
+    assert "data:image" not in page
+    assert "Profile of Pixel 9" in page
 
 
 def test_large_frames_are_shown_smaller(runs, tmp_path):

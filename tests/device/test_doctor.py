@@ -57,7 +57,7 @@ def test_a_sound_phone(look):
 
 AILING = {
     "memory": ("/proc/meminfo", "MemAvailable: 300000 kB\n", "fail", "close apps"),
-    "memory low": ("/proc/meminfo", "MemAvailable: 1500000 kB\n", "warn", "close apps"),
+    "memory low": ("/proc/meminfo", "MemAvailable: 3100000 kB\n", "warn", "2.7 GB in fp16"),
     "memory silent": ("/proc/meminfo", "", "warn", "cat /proc/meminfo"),
     "battery": ("/emulated/dumpsys battery", "  level: 9\n", "warn", "charge it"),
     "battery warm": (
@@ -112,6 +112,13 @@ def test_a_full_phone(phone, look):
     finding = look()["storage"]
     assert (finding.state, finding.figures["free_mb"]) == ("fail", 0)
     assert "device clean" in finding.advice
+
+
+def test_a_phone_with_little_room(monkeypatch, look):
+    monkeypatch.setattr("mobilevd.device.doctor.STORAGE_MB", (20, 6000))
+    finding = look()["storage"]
+    assert finding.state == "warn"
+    assert "mobilevd-512x256: 3.3 GB in fp16" in finding.advice
 
 
 def test_the_folder_and_its_package(folder, look, tmp_path):

@@ -60,6 +60,16 @@ def test_a_second_run_sends_nothing_again(run, phone):
     assert not any("mv -f" in line for line in phone.commands)
 
 
+def test_packed_weights_outlive_the_next_push(run, mobilevd, phone):
+    """Beside the package's bundle they would be among what a push calls stale."""
+    kept = "/data/local/tmp/mobilevd-test/cache/unet.packed"
+    for written in ("packed\n", "packed\npacked\n"):
+        assert run("--folder", "test").code == 0
+        assert phone.root.inside(kept).read_text() == written
+    assert mobilevd("device", "clean", "--folder", "test", "--serial", phone.serial).code == 0
+    assert on_device(phone, "*") == []
+
+
 def attached_again(emulator, phone):
     """Also after a reboot, which takes a moment."""
     for _ in range(100):
@@ -166,6 +176,12 @@ def test_a_runner_that_hangs_does_not_go_on(run, phone, device):
 def test_bad_usage_is_said_before_anything_is_sent(run, phone, package, tmp_path):
     for flags, line in [
         (("--seed", -1), "--seed must be from 0"),
+        (("--steps", 1001), "--steps must be from 1 to 1000, not 1001"),
+        (("--threads", 1025), "--threads must be from 1 to 1024, not 1025"),
+        (("--fps", 0.5), "--fps must be from 1 to 1000, not 0.5"),
+        (("--fps", "nan"), "--fps must be from 1 to 1000, not nan"),
+        (("--motion-bucket", 1024), "--motion-bucket must be from 0 to 1023, not 1024"),
+        (("--noise-aug", 10.5), "--noise-aug must be from 0 to 10, not 10.5"),
         (("--timeout", 0), "--timeout must be above 0"),
         (("--all",), "--all and --serial exclude each other"),
         (("--package", tmp_path), "no package.json"),
@@ -176,3 +192,30 @@ def test_bad_usage_is_said_before_anything_is_sent(run, phone, package, tmp_path
         assert ended.code in (1, 2), ended
         assert line in ended.err
     assert not any("mkdir" in line for line in phone.commands)
+
+
+def test_a_file_that_cannot_be_made_is_refused_before_anything_is_sent(run, phone, tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "file").touch()
+    for flag, name, line in [
+        ("--json", "folder.json", "folder.json is a folder"),
+        ("--json", "file/run.json", "there is no folder"),
+        ("--junit", "folder.json", "folder.json is a folder"),
+        ("--junit", "file/new/junit.xml", "there is no folder"),
+        ("--contact-sheet", "none/sheet.png", "there is no folder"),
+        ("--float-frames", "none/frames.npy", "there is no folder"),
+    ]:
+        ended = run(flag, tmp_path / name)
+        assert ended.code == 2, ended
+        assert f"mobilevd: {flag}: " in ended.err
+        assert line in ended.err
+        assert len(ended.err.splitlines()) == 1
+    assert not any("mkdir" in line for line in phone.commands)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.json"]
+
+
+def test_folders_above_figures_are_made(run, tmp_path):
+    ended = run("--json", tmp_path / "a/b/run.json", "--junit", tmp_path / "c/junit.xml")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "a/b/run.json").is_file()
+    assert (tmp_path / "c/junit.xml").is_file()

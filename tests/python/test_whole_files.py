@@ -4,7 +4,13 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from mobilevd.whole_files import recover_folder, whole_file, whole_folder, write_text
+from mobilevd.whole_files import (
+    check_new_file,
+    recover_folder,
+    whole_file,
+    whole_folder,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -23,6 +29,20 @@ def test_a_failed_write_keeps_the_older_file(tmp_path):
         interrupted()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_that_could_not_be_made_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for fine in ("new.json", tmp_path / "new.json"):
+        check_new_file(fine, "--json")
+    with pytest.raises(ValueError, match=f"^--json: {tmp_path} is a folder"):
+        check_new_file(tmp_path, "--json")
+    with pytest.raises(ValueError, match=f"^--json: there is no folder {tmp_path}/none"):
+        check_new_file("none/new.json", "--json")
+    # Not by permissions: whoever runs this may be root.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=f"^--json: cannot write into {tmp_path}; choose another"):
+        check_new_file("new.json", "--json")
 
 
 def test_a_failed_folder_keeps_the_older_one(tmp_path):
@@ -67,6 +87,18 @@ def test_a_kill_between_the_renames_is_recovered(tmp_path):
     (tmp_path / ".f.old").mkdir()  # a whole newer one is there: the older stays out of the way
     recover_folder(tmp_path / "f")
     assert names(tmp_path) == [".f.old", "f"]
+
+
+def test_a_writer_that_fails_leaves_what_a_kill_had_put_aside(tmp_path):
+    (tmp_path / ".f.old").mkdir()
+
+    def fail():
+        with whole_folder(tmp_path / "f", lambda folder: True):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert names(tmp_path) == ["f"]
 
 
 def test_what_a_killed_run_left_is_cleared(tmp_path):

@@ -9,10 +9,38 @@ import typer
 
 from ..errors import UsageError
 from ..presets import PRESETS, Preset, get_preset
+from ..whole_files import check_new_file
 
 if TYPE_CHECKING:
     from ..models.parts import Promised
     from ..models.store import Model
+
+
+def check_file(flag: str, path: Path | None, makes_folders: bool = False) -> None:
+    """UsageError, before the long work, for a file that cannot be made; None is none given.
+
+    ``makes_folders``: those that lack above it are made with it.
+    """
+    if path is None:
+        return
+    new = path
+    while makes_folders and not new.absolute().parent.exists():
+        new = new.parent
+    try:
+        check_new_file(new, flag)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _makes_folders(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    check_file(parameter.opts[0], path, makes_folders=True)
+    return path
+
+
+def _in_a_folder(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    check_file(parameter.opts[0], path)
+    return path
+
 
 PresetName = Annotated[str, typer.Option(help=f"One of: {', '.join(PRESETS)}.")]
 ModelSource = Annotated[str, typer.Option(help="A model folder, or a preset whose weights ship.")]
@@ -30,13 +58,15 @@ FolderLabel = Annotated[
 ]
 Bundle = Annotated[Path | None, typer.Option(help="Default: the shipped mini.")]
 Clip = Annotated[Path, typer.Option("-o", "--output", help=".mp4, .webm, .gif or a folder")]
-ContactSheet = Annotated[Path | None, typer.Option(help="PNG of input and frames.")]
+ContactSheet = Annotated[
+    Path | None, typer.Option(help="PNG of input and frames.", callback=_in_a_folder)
+]
 Seed = Annotated[int, typer.Option(help="0 to 2^64 - 1.")]
-Threads = Annotated[int | None, typer.Option(help="Default: the performance cores.")]
-Steps = Annotated[int | None, typer.Option(help="Default: the bundle's.")]
-Fps = Annotated[float | None, typer.Option(help="Frames per second shown and told.")]
+Threads = Annotated[int | None, typer.Option(help="1 to 1024. Default: the performance cores.")]
+Steps = Annotated[int | None, typer.Option(help="1 to 1000. Default: the bundle's.")]
+Fps = Annotated[float | None, typer.Option(help="Frames per second shown and told: 1 to 1000.")]
 MotionBucket = Annotated[float | None, typer.Option(help="How much motion: 0 to 1023.")]
-NoiseAug = Annotated[float | None, typer.Option(help="Noise on the picture.")]
+NoiseAug = Annotated[float | None, typer.Option(help="Noise on the picture: 0 to 10.")]
 PackedWeights = Annotated[
     str,
     typer.Option(
@@ -45,7 +75,10 @@ PackedWeights = Annotated[
     ),
 ]
 MaxMemory = Annotated[int, typer.Option(help="Refuse above this; 0: no limit.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", help="Also write the figures to this file.", callback=_makes_folders),
+]
 
 
 def allow_only(context: typer.Context, allowed: set[str], why_not: str) -> None:
@@ -56,12 +89,21 @@ def allow_only(context: typer.Context, allowed: set[str], why_not: str) -> None:
         raise UsageError(f"--{name.replace('_', '-')} {why_not}")
 
 
-def require_cuda() -> None:
-    """UsageError where there is none, for ``--device cuda``."""
+def check_device(device: str) -> None:
+    """UsageError for what is neither cpu nor a cuda that is there."""
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device must be cpu or cuda, not {device}")
+    if device == "cpu":
+        return
     import torch
 
     if not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA GPU here")
+
+
+def exclude(context: typer.Context, name: str, why_not: str) -> None:
+    """UsageError for a flag that is on the command line, not left at its default."""
+    allow_only(context, set(context.params) - {name}, why_not)
 
 
 def at_least(flag: str, value: int | None, least: int) -> None:
@@ -70,15 +112,28 @@ def at_least(flag: str, value: int | None, least: int) -> None:
         raise UsageError(f"{flag} must be at least {least}, not {value}")
 
 
+def within(flag: str, value: float | None, least: int, most: int) -> None:
+    """UsageError for a value outside, NaN too; None is none given."""
+    if value is not None and not least <= value <= most:
+        raise UsageError(f"{flag} must be from {least} to {most}, not {value}")
+
+
 def check_sampling(
-    seed: int, threads: int | None, steps: int | None, fps: float | None, max_memory_mb: int
+    seed: int,
+    threads: int | None,
+    steps: int | None,
+    fps: float | None,
+    max_memory_mb: int,
+    motion_bucket: float | None = None,
+    noise_aug: float | None = None,
 ) -> None:
-    """UsageError for what no bundle takes."""
-    at_least("--threads", threads, 1)
-    at_least("--steps", steps, 1)
+    """UsageError for what no bundle takes: the ranges are those of cpp/runtime."""
+    within("--threads", threads, 1, 1024)
+    within("--steps", steps, 1, 1000)
+    within("--fps", fps, 1, 1000)
+    within("--motion-bucket", motion_bucket, 0, 1023)
+    within("--noise-aug", noise_aug, 0, 10)
     at_least("--max-memory-mb", max_memory_mb, 0)
-    if fps is not None and not fps > 0:
-        raise UsageError(f"--fps must be above 0, not {fps}")
     if not 0 <= seed < 2**64:
         raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {seed}")
 

@@ -19,6 +19,7 @@ from .arguments import (
     Threads,
     at_least,
     check_clip,
+    check_file,
     check_picture,
     check_sampling,
 )
@@ -113,6 +114,7 @@ def bench(
     from ..device.bench import Plan, settle
     from ..device.bench import bench as bench_on
     from ..device.many import on_each
+    from ..device.op_profile import TRACE
     from ..device.run import Clip
     from ..device.runner import Sampling, install
     from ..device.thermal import CoolDown
@@ -130,6 +132,16 @@ def bench(
     devices = meant(serial, all_devices)
     several = len(devices) > 1
 
+    def own(path: Path | None, phone: Device) -> Path | None:
+        return path and of_device(path, phone.serial, several)
+
+    check_file("--junit", junit, makes_folders=True)
+    for phone in devices:
+        if output is not None:
+            check_clip(of_device(output, phone.serial, several))
+        profiles = own(etdump, phone)
+        check_file("--etdump", profiles and profiles / TRACE, makes_folders=True)
+
     def work(phone: Device) -> Measured:
         say = lines.say(phone.serial)
         setting = settle(phone, plan, sampling)
@@ -139,18 +151,14 @@ def bench(
         say("pushing what changed")
         ours = DeviceFolder(phone, folder)
         installed = install(ours, packed, beside, picture, lines.report(phone.serial))
-        clip = None
-        if output is not None:
-            path = of_device(output, phone.serial, several)
-            clip = Clip(path, manifest["sampling"]["fps"])
-        profiles = etdump and of_device(etdump, phone.serial, several)
-        result = bench_on(installed, setting, sampling, plan, say, clip, profiles)
+        path = own(output, phone)
+        clip = Clip(path, manifest["sampling"]["fps"]) if path else None
+        result = bench_on(installed, setting, sampling, plan, say, clip, own(etdump, phone))
         verdicts = figures.against_bars(result, limits)
         if before is not None:
             verdicts += figures.against_baseline(result, before, noise)
         result["verdicts"] = [verdict.row() for verdict in verdicts]
-        own_json = json and of_device(json, phone.serial, several)
-        result = write_result(own_json, result, picture, clip.path if clip else None)
+        result = write_result(own(json, phone), result, picture, path)
         return Measured(result, verdicts)
 
     with board([phone.serial for phone in devices]) as lines:

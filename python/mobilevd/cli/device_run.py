@@ -22,6 +22,7 @@ from .arguments import (
     Steps,
     Threads,
     check_clip,
+    check_file,
     check_picture,
     check_sampling,
     shipped_mini,
@@ -84,7 +85,7 @@ def run(
 
     With several devices each file gets its device's serial: clip-SERIAL.mp4.
     """
-    check_sampling(seed, threads, steps, fps, max_memory_mb)
+    check_sampling(seed, threads, steps, fps, max_memory_mb, motion_bucket, noise_aug)
     if not timeout > 0:
         raise UsageError(f"--timeout must be above 0, not {timeout}")
     check_clip(output)
@@ -97,11 +98,19 @@ def run(
     from ..export.manifest import read_bundle
 
     devices = meant(serial, all_devices)
+    several = len(devices) > 1
+
+    def own(path: Path | None, phone: Device) -> Path | None:
+        return path and of_device(path, phone.serial, several)
+
+    check_file("--junit", junit, makes_folders=True)
+    for phone in devices:
+        check_clip(of_device(output, phone.serial, several))
+        check_file("--float-frames", own(float_frames, phone))
     packed = read_package(package)
     beside, described = bundle_of(packed, bundle)
     shown_fps = fps or read_bundle(described)["sampling"]["fps"]
     sampling = Sampling(seed, threads, steps, fps, motion_bucket, noise_aug, max_memory_mb or None)
-    several = len(devices) > 1
 
     def work(phone: Device) -> Result:
         say = lines.say(phone.serial)
@@ -109,13 +118,10 @@ def run(
         ours = DeviceFolder(phone, folder)
         installed = install(ours, packed, beside, image, lines.report(phone.serial))
         clip = ClipFile(of_device(output, phone.serial, several), shown_fps)
-        sheet = contact_sheet and of_device(contact_sheet, phone.serial, several)
-        floats = float_frames and of_device(float_frames, phone.serial, several)
-        result = run_on(installed, sampling, clip, say, timeout, floats)
-        if sheet:
+        result = run_on(installed, sampling, clip, say, timeout, own(float_frames, phone))
+        if sheet := own(contact_sheet, phone):
             _write_sheet(sheet, image, clip.path)
-        own_json = json and of_device(json, phone.serial, several)
-        return write_result(own_json, result, image, clip.path)
+        return write_result(own(json, phone), result, image, clip.path)
 
     with board([phone.serial for phone in devices]) as lines:
         outcomes = on_each(devices, work)

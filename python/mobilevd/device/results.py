@@ -48,6 +48,11 @@ def parse_result(text: str | bytes) -> Result:
     if not isinstance(result, dict) or result.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"not a result of schema {SCHEMA_VERSION}")
     _require_numbers(result, _NUMBERS, "")
+    device = result.get("device")  # none: it ran on a computer
+    if device is not None and not isinstance(device, dict):
+        raise ValueError("its device is no table")
+    if device is not None and not isinstance(device.get("emulated"), bool):
+        raise ValueError("device.emulated is missing or neither true nor false")
     if not isinstance(result.get("bundle"), dict) or not result.get("stages"):
         raise ValueError("no bundle or no stages in it")
     if not isinstance(result["stages"], dict):

@@ -37,7 +37,7 @@ TIMEOUT = 600.0  # seconds that one start of the runner may take
 
 # $0: a file for the process's number, so that a runner that hangs can be ended. Not by timeout(1):
 # toybox's (0.8.9) loses the exit code of a program that ends at once.
-_START = 'echo $$ > "$0" && exec "$@"'
+_START = 'echo $$ > "$0" && exec env "$@"'
 # $0: a run's folder. Only a process that has it among its arguments is the runner.
 _END = (
     'pid=$(cat "$0/pid" 2>/dev/null) && grep -qF "$0/" "/proc/$pid/cmdline" 2>/dev/null && '
@@ -78,6 +78,7 @@ class Installed:
     runner: str
     bundle: str
     picture: str
+    cache: str  # the runner's XDG_CACHE_HOME: packed weights outlive a run, and no push cleans it
 
     @property
     def device(self) -> Device:
@@ -98,7 +99,11 @@ def install(
     else:
         there = f"{pushed.path}/{package.bundle}"
     return Installed(
-        folder, f"{pushed.path}/{package.runner}", there, push_picture(folder, picture)
+        folder,
+        f"{pushed.path}/{package.runner}",
+        there,
+        push_picture(folder, picture),
+        folder.make("cache"),
     )
 
 
@@ -131,6 +136,7 @@ def start_runner(
     command += ["--output", f"{run}/frames", "--json", result, *flags]
     if cores is not None:
         command = ["taskset", mask(cores), *command]
+    command = [f"XDG_CACHE_HOME={installed.cache}", *command]
     device = installed.device
     try:
         done = device.shell(["sh", "-c", _START, f"{run}/pid", *command], timeout, check=False)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobilevd.whole_files import whole_file, whole_folder
+from mobilevd.whole_files import check_new_file, check_new_name, whole_file, whole_folder
 
 Frames = NDArray[np.uint8]
 
@@ -31,16 +31,21 @@ def check_output(path: str | os.PathLike[str]) -> Path:
     if target.suffix.lower() not in (*FORMATS, ""):
         known = ", ".join(FORMATS)
         raise ValueError(f"unknown ending '{target.suffix}' of {target}: use {known} or a folder")
-    if not target.absolute().parent.is_dir():
-        raise ValueError(f"no folder {target.absolute().parent}")
+    what = f"output {target}"
     if target.suffix:
-        if target.is_dir():
-            raise ValueError(f"{target} is a folder")
-    elif target.exists():
+        check_new_file(target, what)
+        return target
+    check_new_name(target, what)
+    if target.exists():
         if not target.is_dir():
-            raise ValueError(f"{target} exists and is no folder")
+            raise ValueError(f"{what} exists and is no folder")
+        # Frames appear by a rename of the whole folder.
+        if target.is_mount():
+            raise ValueError(f"{what} is a mount point: choose a new folder in it")
+        if target.samefile("."):
+            raise ValueError(f"{what} is the working folder: choose a new folder in it")
         if not _holds_only_frames(target):
-            raise ValueError(f"{target} holds other files: choose a new or an empty folder")
+            raise ValueError(f"{what} holds other files: choose a new or an empty folder")
     return target
 
 
@@ -117,6 +122,19 @@ def read_frames(path: str | os.PathLike[str], limit: int | None = None) -> Frame
     if not frames:
         raise ValueError(f"no frames in {source}")
     return np.stack(frames)
+
+
+def frame_rate(path: str | os.PathLike[str]) -> float | None:
+    """Frames per second of a video file; None of a folder, and where the file does not say."""
+    source = Path(path)
+    if source.is_dir():
+        return None
+    try:
+        with av.open(str(source)) as container:
+            rate = container.streams.video[0].average_rate
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ValueError(f"cannot read video {source}: {error}") from None
+    return float(rate) if rate else None
 
 
 def read_first_frame(path: str | os.PathLike[str]) -> Frames:

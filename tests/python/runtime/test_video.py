@@ -73,7 +73,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, clip):
     assert os.listdir(tmp_path) == ["photos"]
 
 
-def test_an_output_in_the_way_is_refused_early_and_late(tmp_path, clip):
+def test_an_output_in_the_way_is_refused_early_and_late(tmp_path, clip, monkeypatch):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.png").touch()
     (tmp_path / "file").touch()
@@ -89,6 +89,11 @@ def test_an_output_in_the_way_is_refused_early_and_late(tmp_path, clip):
             video.write_video(tmp_path / name, clip, fps=7)
     assert os.listdir(tmp_path / "photos") == ["holiday.png"]
     (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for name, text in {".": "is the working folder", "/proc": "is a mount point"}.items():
+        with pytest.raises(ValueError, match=text):
+            video.check_output(name)
+    monkeypatch.chdir(tmp_path)
     video.write_video(tmp_path / "clip", clip, fps=7)
     for name in ("empty", "clip", "new", "new.mp4"):
         video.check_output(tmp_path / name)

@@ -90,7 +90,7 @@ def _read(folder: Path, clip: Any) -> Frames | None:
         return None
     try:
         return read_frames(folder / clip)
-    except ValueError:  # a clip that was overwritten by something else
+    except (ValueError, OSError):  # a clip that was overwritten by something else
         return None
 
 
