@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from .arguments import preset_of, require_cuda
+from .arguments import check_device, preset_of
 from .output import progress_bar, table
 
 if TYPE_CHECKING:
@@ -31,11 +31,10 @@ def bench_peers(
     if preset is None:
         raise UsageError("--peers needs --preset: whose UNet to evaluate")
     chosen, weights = _model(preset, weights)
+    if device == "cuda" and bundle is not None:
+        raise UsageError("--bundle is for the CPU, --device cuda for torch's rows only")
+    check_device(device)
     peers = _peers(only, device)
-    if device == "cuda":
-        if bundle is not None:
-            raise UsageError("--bundle is for the CPU, --device cuda for torch's rows only")
-        require_cuda()
     from ..evaluate.peers.compare import Plan, compare
     from ..evaluate.peers.table import (
         COLUMNS,
@@ -87,8 +86,6 @@ def _model(preset: str, weights: str) -> tuple[Preset, str]:
 def _peers(only: Sequence[str], device: str) -> list[Peer]:
     from ..evaluate.peers.peer import PEERS
 
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"--device must be cpu or cuda, not {device}")
     known = [name for name, peer in PEERS.items() if peer.cuda or device == "cpu"]
     for name in only:
         if name not in known:

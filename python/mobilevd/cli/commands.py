@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,7 @@ def generate(
     json: Json = None,
 ) -> None:
     """Make a clip from a picture."""
-    check_sampling(seed, threads, steps, fps, max_memory_mb)
+    check_sampling(seed, threads, steps, fps, max_memory_mb, motion_bucket, noise_aug)
     from ..runtime import Pipeline, capture_executorch_log, picture_as_seen
     from ..runtime.video import write_contact_sheet, write_video
 
@@ -106,21 +107,23 @@ def generate(
 def encode(
     frames: Annotated[Path, typer.Argument(help="The runner's .y4m file or folder of PNGs.")],
     output: Clip,
-    fps: float = 7.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Default: the file's own; 7 of a folder of PNGs.")
+    ] = None,
     image: Annotated[Path | None, typer.Option(help="Input picture of the sheet.")] = None,
     contact_sheet: ContactSheet = None,
 ) -> None:
     """Turn the runner's frames into a video, and a contact sheet."""
     from ..runtime import picture_as_seen
-    from ..runtime.video import read_frames, write_contact_sheet, write_video
+    from ..runtime.video import frame_rate, read_frames, write_contact_sheet, write_video
 
     check_clip(output)
-    if not fps > 0:
+    if fps is not None and not 0 < fps < math.inf:
         raise UsageError(f"--fps must be above 0, not {fps}")
     if not frames.exists():
         raise UsageError(f"no frames at {frames}")
     clip = read_frames(frames)
-    write_video(output, clip, fps)
+    write_video(output, clip, fps or frame_rate(frames) or 7)
     if contact_sheet:
         picture = picture_as_seen(image, *clip.shape[1:3]) if image else clip[0]
         write_contact_sheet(contact_sheet, picture, clip)

@@ -13,7 +13,7 @@ from ..models.config import TEMPORAL_OPERATORS, UNetConfig
 from ..models.plan import LAYERS
 from ..models.steps import Steps
 from ..presets import PRESETS, Preset
-from .arguments import Json, ModelSource, model_of, preset_of
+from .arguments import Json, ModelSource, exclude, model_of, preset_of
 from .main import app
 from .output import progress_bar, write_json
 
@@ -26,6 +26,7 @@ PRECISIONS = ("fp32", "fp16")
     "mobilevd compress --weights SVD_FOLDER --preset mobilevd-512x256 -o runs/mobilevd"
 )
 def compress(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="Model folder to write.")],
     model: ModelSource = "mini",
     weights: Annotated[
@@ -80,6 +81,8 @@ def compress(
     """
     if weights is None and any(v is not None for v in (preset, tiny_vae, variant)):
         raise UsageError("--preset, --tiny-vae and --variant go with --weights")
+    if weights is not None:
+        exclude(context, "model", "does not go with --weights")
     if weights is not None and preset is None:
         raise UsageError(f"--weights needs --preset, one of: {', '.join(PRESETS)}")
     _one_of("--temporal-multiscaling", temporal_multiscaling, OPERATORS)

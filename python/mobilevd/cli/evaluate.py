@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, allow_only, model_of, require_cuda
+from .arguments import Json, ModelSource, allow_only, check_device, model_of
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -66,8 +66,7 @@ def evaluate(
         raise UsageError("--distance needs at least 2 clips")
     if features is None and data not in (None, "digits"):
         raise UsageError("--data goes with --features: the digits' distance is of moving digits")
-    if device == "cuda":
-        require_cuda()
+    check_device(device)
     loaded = model_of(model)
     height, width = loaded.preset.size
     if data in (None, "digits") and height != width:

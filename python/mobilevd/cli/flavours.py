@@ -11,7 +11,16 @@ import typer
 
 from ..errors import UsageError
 from ..presets import Preset
-from .arguments import Json, ModelSource, PresetName, Threads, at_least, model_of, preset_of
+from .arguments import (
+    BackendLibs,
+    Json,
+    ModelSource,
+    PresetName,
+    Threads,
+    at_least,
+    model_of,
+    preset_of,
+)
 from .main import app
 from .output import progress_bar, table, write_json
 
@@ -76,6 +85,7 @@ def compare(
         bool, typer.Option(help="--no-stages: clips alone, without the model's weights.")
     ] = True,
     threads: Threads = None,
+    backend_lib: BackendLibs = None,
     json: Json = None,
 ) -> None:
     """The same inputs through bundles and eager PyTorch: stages, and frames after one evaluation.
@@ -106,7 +116,7 @@ def compare(
     if stages:
         loaded = model_of(model)
         with quiet_exporter(), progress_bar("compare") as report:
-            rows = run(loaded, bundles, report)
+            rows = run(loaded, bundles, report, backend_lib or ())
         _print_stages(model, loaded.preset, rows)
     if clips:
         from ..evaluate.clip_runs import REPEAT, compare_clips
@@ -115,7 +125,7 @@ def compare(
         side = max(shapes["height"], shapes["width"])
         drawn = pictures(side, shapes["frames"], clips, split="test")
         with progress_bar("clips") as report:
-            made = compare_clips(names, drawn, threads, report, repeat or REPEAT)
+            made = compare_clips(names, drawn, threads, report, repeat or REPEAT, backend_lib or ())
         _print_clips(made)
         rows += made
     write_json(json, rows)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .arguments import Json, ModelSource, check_model, random_weights
+from .arguments import Json, ModelSource, check_model, exclude, random_weights
 from .main import app
 from .output import progress_bar, table, write_json
 
 
 @app.command(epilog="Example: mobilevd export --model mini -o bundles/mini")
 def export(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder to write.")],
     model: ModelSource = "mini",
     preset: Annotated[str | None, typer.Option(help="With --weights: what to export.")] = None,
@@ -49,6 +50,7 @@ def export(
     else:
         if preset is None or weights is None:
             raise UsageError("--preset and --weights go together, in place of --model")
+        exclude(context, "model", "does not go with --preset and --weights")
         loaded = random_weights(preset, weights)
     with progress_bar("export") as report:
         manifest = export_bundle(

@@ -162,6 +162,8 @@ def _recipe_of_flags(
         )
     if method == "mobilevd" and stage not in STAGES:
         raise UsageError(f"method mobilevd needs --stage, one of: {', '.join(STAGES)}")
+    if method != "mobilevd" and stage is not None:
+        raise UsageError(f"--stage goes with --method mobilevd, not {method}")
     settings = dataclasses.replace(DEFAULTS[method], **changes)
     constants = None
     if method in CONSTANTS:

@@ -45,6 +45,7 @@ def compare_clips(
     threads: int | None = None,
     progress: Progress = lambda done, total, what: None,
     repeat: int = REPEAT,
+    backend_libs: Sequence[Path] = (),
 ) -> list[dict[str, Any]]:
     """A row per bundle, by the names given; a clip of every picture by each.
 
@@ -66,7 +67,8 @@ def compare_clips(
         for name in order[turn:] + order[:turn]:
             done = sum(map(len, runs.values()))
             progress(done, len(order) * len(pictures), f"{name}: clip {i + 1}")
-            runs[name].append(run_clip(bundles[name], picture, i, threads, repeat))
+            run = run_clip(bundles[name], picture, i, threads, repeat, backend_libs)
+            runs[name].append(run)
     first = next(iter(bundles))
     rows = [_row(name, bundles[name], runs[name], runs[first]) for name in bundles]
     for row in rows:
@@ -82,6 +84,7 @@ def run_clip(
     seed: int = 0,
     threads: int | None = None,
     repeat: int = REPEAT,
+    backend_libs: Sequence[Path] = (),
 ) -> ClipRun:
     """A picture's clip by ``mobilevd_runner``, ``repeat`` times."""
     from ..runtime.runner import run_runner
@@ -92,6 +95,7 @@ def run_clip(
         flags = ["--image", folder / "picture.png", "--output", folder / "clip.y4m"]
         flags += ["--seed", seed, "--repeat", repeat, "--float-frames", folder / "frames.npy"]
         flags += ["--threads", threads] if threads else []
+        flags += [word for library in backend_libs for word in ("--backend-lib", library)]
         done = run_runner(bundle, flags, str(bundle), _environment(bundle))
         cpu_ms = 1e3 * done.cpu_s / repeat
         return ClipRun(np.load(folder / "frames.npy"), done.json, cpu_ms)

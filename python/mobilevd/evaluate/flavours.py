@@ -18,6 +18,7 @@ from ..export.stages import STAGES
 from ..models.preconditioning import denoised
 from ..models.store import Model
 from ..psnr import psnr_db
+from .parity.measure import check_same
 from .programs import prepare_runtime, run_calls, weights_file
 
 Run = Callable[[str, Inputs], torch.Tensor]  # stage, its inputs -> its output
@@ -34,9 +35,9 @@ def eager(model: Model) -> Run:
     return lambda stage, inputs: networks[stage](*inputs)
 
 
-def programs(bundle: Path, manifest: Mapping[str, Any]) -> Run:
+def programs(bundle: Path, manifest: Mapping[str, Any], backend_libs: Sequence[Path] = ()) -> Run:
     """A bundle's programs in this process; QNN's run in the HTP emulator."""
-    prepare_runtime(manifest["backend"])
+    prepare_runtime(manifest["backend"], backend_libs)
 
     def run(stage: str, inputs: Inputs) -> torch.Tensor:
         entry = manifest["stages"][stage]
@@ -55,15 +56,19 @@ def compare(
     model: Model,
     bundles: Sequence[Path],
     progress: Callable[[int, int, str], object] = lambda done, total, what: None,
+    backend_libs: Sequence[Path] = (),
 ) -> list[dict[str, Any]]:
     """Rows against eager, a bundle and stage each (``relative_l2``, ``max_abs``), and rows of
-    ``psnr_db`` of the decoded frames for every two flavours, eager among them."""
+    ``psnr_db`` of the decoded frames for every two flavours, eager among them. ValueError for a
+    bundle of another model."""
+    manifests = {bundle: read_bundle(bundle) for bundle in bundles}
+    for manifest in manifests.values():
+        check_same(manifest, model)
     calls = recorded_calls(model, clips=1, steps=1)
     given = {stage: calls[stage][0] for stage in STAGES}  # of the UNet, the conditional evaluation
     flavours: dict[str, Run] = {"eager": eager(model)}
-    for bundle in bundles:
-        manifest = read_bundle(bundle)
-        flavours[name_of(manifest)] = programs(bundle, manifest)
+    for bundle, manifest in manifests.items():
+        flavours[name_of(manifest)] = programs(bundle, manifest, backend_libs)
     rows: list[dict[str, Any]] = []
     want: dict[str, torch.Tensor] = {}
     frames: dict[str, torch.Tensor] = {}

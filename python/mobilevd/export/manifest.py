@@ -19,6 +19,8 @@ def read_bundle(folder: Path) -> dict[str, Any]:
             f"{SCHEMA_VERSION}: export it again"
         )
     missing = [key for key in (*_IDENTITY, "stages", "files") if key not in manifest]
+    if not missing and "fps" not in manifest["sampling"]:
+        missing = ["sampling's fps"]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: export it again")
     return manifest
@@ -26,8 +28,11 @@ def read_bundle(folder: Path) -> dict[str, Any]:
 
 def listed_files(folder: Path) -> set[str]:
     """What belongs to a bundle of any schema_version; raises as ``read_bundle``."""
-    _, manifest = _read(folder)
-    return {"bundle.json", *manifest.get("files", ())}
+    path, manifest = _read(folder)
+    files = manifest.get("files", {})
+    if not isinstance(files, dict):
+        raise ValueError(f"{path} does not list its files")
+    return {"bundle.json", *files}
 
 
 def _read(folder: Path) -> tuple[Path, dict[str, Any]]:

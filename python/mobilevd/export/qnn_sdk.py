@@ -156,5 +156,8 @@ def activate() -> QnnSdk:
 
 
 if __name__ == "__main__":
-    found = find_sdk().environment()
+    try:
+        found = find_sdk().environment()
+    except (OSError, RuntimeError) as problem:
+        raise SystemExit(f"python -m mobilevd.export.qnn_sdk: {problem}") from None
     print(*(f"{name}={found[name]}" for name in ("QNN_SDK_ROOT", "LD_LIBRARY_PATH")))

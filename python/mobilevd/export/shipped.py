@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from .. import __version__
+from .. import __version__, _kernels
 from .flavour import Flavour
 
 DEFAULT_FLAVOUR = Flavour()
@@ -30,7 +30,10 @@ def shipped_bundle(
     weights = package / "weights" / preset
     key = hashlib.sha256(f"{__version__} {version('executorch')}".encode())
     sources = [*weights.glob("*"), package / "presets.py"]
-    for room in ("models", "compress", "export", "kernels"):
+    # The kernels' own order of weights is compiled; calibration makes clips.
+    sources.append(Path(_kernels.__file__))
+    calibration = ("evaluate", "training/data") if flavour.quantized else ()
+    for room in ("models", "compress", "export", "kernels", *calibration):
         sources += package.glob(f"{room}/**/*.py")
     for file in sorted(sources):
         key.update(file.read_bytes())

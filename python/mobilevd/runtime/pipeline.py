@@ -153,6 +153,18 @@ class Pipeline:
         with :class:`Cancelled`, and an exception of its own is passed on. The same arguments give
         the same frames, bit for bit, as ``mobilevd_runner`` on this machine. To know each stage's
         peak memory a clip begins the process's own (VmHWM) anew.
+
+        None is the bundle's own: ``steps`` 1 to 1000 evaluations, ``fps`` 1 to 1000 told to the
+        model, ``motion_bucket`` 0 to 1023, ``noise_aug`` 0 to 10 (its standard deviation).
+
+        Raises
+        ------
+        UsageError
+            One of them outside its range.
+        Error
+            A picture or bundle that cannot be read, or memory beyond ``max_memory_mb``.
+        Cancelled
+            ``progress`` returned False.
         """
         _check_range("seed", seed, 0, 2**64 - 1)
         if steps is not None:

@@ -49,6 +49,10 @@ def test_unknown_preset_lists_the_known(capsys, tmp_path, command):
         (("--weights", "random:1"), "--preset and --weights go together"),
         (("--preset", "mini"), "--preset and --weights go together"),
         (("--preset", "huge", "--weights", "random:1"), "unknown preset 'huge'"),
+        (
+            ("--preset", "mini", "--weights", "random:1", "--model", "mini"),
+            "--model does not go with --preset and --weights",
+        ),
         (("--preset", "mini", "--weights", "random:x"), "--weights takes random:SEED"),
         (("--preset", "mini", "--weights", "svd"), "mobilevd compress --weights FOLDER --preset"),
     ],
@@ -108,6 +112,15 @@ def test_train_usage(capsys, tmp_path):
     assert "unknown method 'magic'; known: autoencoder, decoder, svd" in err
 
 
+def test_bench_usage(capsys):
+    for flags, says in (
+        (("--kernel", "mmx"), "unknown kernel 'mmx'"),
+        (("--only", "tvm"), "unknown peer 'tvm'"),
+    ):
+        code, _, err = run(capsys, "bench", *flags)
+        assert (code, says in err) == (2, True), err
+
+
 def test_encode(capsys, tmp_path):
     import numpy as np
     from PIL import Image
@@ -128,11 +141,22 @@ def test_encode(capsys, tmp_path):
     assert code == 0, err
     assert (tmp_path / "clip.mp4").stat().st_size > 0
     assert run(capsys, "encode", tmp_path / "none", "-o", tmp_path / "x.mp4")[0] == 2
-    for fps in ("0", "-3", "nan"):
+    for fps in ("0", "-3", "nan", "inf"):
         code, _, err = run(capsys, "encode", frames, "-o", tmp_path / "x.gif", "--fps", fps)
         assert code == 2
         assert "--fps must be above 0" in err
     assert not (tmp_path / "x.gif").exists()
+
+
+def test_encode_keeps_the_rate_of_a_file(capsys, tmp_path):
+    import numpy as np
+    from mobilevd.runtime.video import frame_rate, write_video
+
+    write_video(tmp_path / "clip.mp4", np.zeros((3, 16, 16, 3), np.uint8), fps=12)
+    for flags, rate in (((), 12), (("--fps", 5), 5)):
+        made = tmp_path / f"{rate}.webm"
+        assert run(capsys, "encode", tmp_path / "clip.mp4", "-o", made, *flags)[0] == 0
+        assert frame_rate(made) == rate
 
 
 def test_evaluate(capsys, tmp_path):

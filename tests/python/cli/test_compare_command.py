@@ -1,10 +1,13 @@
 """``mobilevd compare``: clips without the model, and what goes together."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mobilevd.evaluate import clip_runs
+from mobilevd.evaluate.flavours import compare
+from mobilevd.presets import get_preset
 from test_commands import run
 
 
@@ -17,6 +20,12 @@ def test_clips_alone_need_no_model(capsys, tmp_path, mini_bundle):
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     assert (row["name"], row["clips"], row["threads"]) == ("xnnpack fp32", 1, 1)
     assert row["repeat"] == 2
+
+
+def test_a_bundle_of_another_model_is_refused(mini_bundle):
+    model = SimpleNamespace(preset=get_preset("mini-hd"))
+    with pytest.raises(ValueError, match=r"give the model that was exported \(--model\)"):
+        compare(model, [mini_bundle])
 
 
 def test_times_are_of_one_clip(mini_bundle):

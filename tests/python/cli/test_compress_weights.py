@@ -97,6 +97,11 @@ def test_unmerged_funnels_are_merged_by_the_next_run(capsys, tmp_path, uncompres
         (["--preset", "svd-512x256"], 2, "--preset, --tiny-vae and --variant go with --weights"),
         (["--weights", "{folder}", "--preset", "huge"], 2, "unknown preset 'huge'"),
         (
+            ["--weights", "{folder}", "--preset", "svd-512x256", "--model", "mini"],
+            2,
+            "--model does not go with --weights",
+        ),
+        (
             ["--weights", "{folder}", "--preset", "mobilevd-512x256"],
             2,
             "no temporal block down_blocks.0.attentions.1",  # too small for the full-size preset

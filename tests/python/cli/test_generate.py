@@ -101,13 +101,17 @@ def test_every_ending(mini_bundle, photo, tmp_path, ending):
 
 
 BAD_USAGE = {
-    "threads": (["--threads", "0"], "--threads must be at least 1"),
+    "threads": (["--threads", "0"], "--threads must be from 1 to 1024, not 0"),
     "seed": (["--seed", "-1"], "--seed must be from 0"),
-    "steps": (["--steps", "0"], "--steps must be at least 1"),
+    "steps": (["--steps", "0"], "--steps must be from 1 to 1000, not 0"),
     "ending": (["-o", "clip.avi"], "unknown ending '.avi'"),
     "folder": (["-o", "no/such/clip.mp4"], "no folder"),
     "flag": (["--sed", "1"], "No such option"),
-    "fps": (["--fps", "0"], "--fps must be above 0"),
+    "fps": (["--fps", "0"], "--fps must be from 1 to 1000, not 0"),
+    "motion": (["--motion-bucket", "1024"], "--motion-bucket must be from 0 to 1023"),
+    "noise": (["--noise-aug", "nan"], "--noise-aug must be from 0 to 10"),
+    "json": (["--json", "."], "--json: . is a folder"),
+    "sheet": (["--contact-sheet", "no/sheet.png"], "--contact-sheet: there is no folder"),
     "memory": (["--max-memory-mb", "-1"], "--max-memory-mb must be at least 0"),
     "many steps": (["--steps", "3000000000"], "steps"),
     "many threads": (["--threads", "5000"], "threads"),

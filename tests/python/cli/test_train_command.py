@@ -24,6 +24,10 @@ def said(capsys, arguments, code):
         ),
         (["--preset", "maxi", "-o", "run"], "unknown preset 'maxi'; known: "),
         (["--method", "mobilevd", "-o", "run"], "method mobilevd needs --stage, one of: low_res"),
+        (
+            ["--method", "sfv", "--stage", "low_resolution", "-o", "run"],
+            "--stage goes with --method mobilevd, not sfv",
+        ),
         (["-o", "run"], "method svd needs --vae FILE"),
         (["--method", "sfv", "-o", "run"], "method sfv needs --start"),
         (["--precision", "fp8", "-o", "run"], "--precision must be fp32 or bf16, not fp8"),

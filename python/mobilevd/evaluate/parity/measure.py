@@ -54,7 +54,7 @@ def measure_parity(
     ValueError if the bundle is not of this model's preset, no block has such a path, or the model
     itself gives NaN.
     """
-    _check_same(manifest, model)
+    check_same(manifest, model)
     flavour = Flavour.from_dict(manifest)
     limit = LIMITS[flavour.precision] if limit is None else limit
     wanted = [name for name in STAGES if name in stages]
@@ -97,7 +97,8 @@ def _judged(entry: dict[str, Any], limit: float) -> dict[str, Any]:
     return {**entry, "limit": limit, "ok": ok}
 
 
-def _check_same(manifest: Mapping[str, Any], model: Parts) -> None:
+def check_same(manifest: Mapping[str, Any], model: Parts) -> None:
+    """ValueError if a bundle is not of this model, by its preset and shapes."""
     from ...export.bundle import describe
 
     for key in ("preset", "shapes"):

@@ -17,7 +17,10 @@ def main() -> None:
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     for file in parser.parse_args().files:
-        print(markdown(json.loads(file.read_text())))
+        try:
+            print(markdown(json.loads(file.read_text())))
+        except (OSError, ValueError) as error:
+            parser.exit(1, f"{parser.prog}: {file}: {error}\n")
 
 
 if __name__ == "__main__":
