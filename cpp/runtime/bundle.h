@@ -49,7 +49,7 @@ struct FileSpec {
   std::string sha256;
 };
 
-/// What bundle.json says, checked. See docs of python/mobilevd/export for who writes it.
+/// What bundle.json says, checked; its fields are listed in cpp/README.md.
 struct Bundle {
   std::string folder;
   std::string mobilevd_version, executorch_version;
