@@ -55,7 +55,7 @@ def test_a_result_in_the_runners_schema(bench, phone, tmp_path):
     ran = [line for line in phone.commands if "mobilevd_runner" in line and "--image" in line]
     assert len(ran) == 2
     for line in ran:
-        assert "/pid taskset 1 /data/local/tmp/" in line
+        assert "/cache taskset 1 /data/local/tmp/" in line
         assert "--seed 5 --threads 1 --warmup 1 --repeat 1" in line
 
 

@@ -31,10 +31,10 @@ def bench_peers(
     if preset is None:
         raise UsageError("--peers needs --preset: whose UNet to evaluate")
     chosen, weights = _model(preset, weights)
+    peers = _peers(only, device)
     if device == "cuda" and bundle is not None:
         raise UsageError("--bundle is for the CPU, --device cuda for torch's rows only")
     check_device(device)
-    peers = _peers(only, device)
     from ..evaluate.peers.compare import Plan, compare
     from ..evaluate.peers.table import (
         COLUMNS,

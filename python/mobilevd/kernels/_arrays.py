@@ -17,6 +17,8 @@ Array = TypeVar("Array", "np.ndarray[Any, Any]", "torch.Tensor")
 
 
 def kind(value: object) -> str:
+    if value is None:
+        return "None"
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 

@@ -40,10 +40,10 @@ def check_output(path: str | os.PathLike[str]) -> Path:
         if not target.is_dir():
             raise ValueError(f"{what} exists and is no folder")
         # Frames appear by a rename of the whole folder.
-        if target.is_mount():
-            raise ValueError(f"{what} is a mount point: choose a new folder in it")
         if target.samefile("."):
             raise ValueError(f"{what} is the working folder: choose a new folder in it")
+        if target.absolute().is_mount():
+            raise ValueError(f"{what} is a mount point: choose a new folder in it")
         if not _holds_only_frames(target):
             raise ValueError(f"{what} holds other files: choose a new or an empty folder")
     return target

@@ -247,7 +247,7 @@ def test_other_kinds_are_refused():
     x, packed, bias = arguments().values()
     with pytest.raises(TypeError, match="bias: expected a numpy array as x is"):
         kernels.linear(x, packed, torch.from_numpy(bias))
-    with pytest.raises(TypeError, match="packed_weight: expected a numpy array, got None"):
+    with pytest.raises(TypeError, match="packed_weight: expected a numpy array as x is, got None"):
         kernels.linear(x, None)
     with pytest.raises(TypeError, match="x: expected a numpy array or a torch CPU tensor"):
         kernels.linear([1.0], packed)
