@@ -195,3 +195,12 @@ def test_bad_input_says_what_is_wrong(change, error, says):
     change(arguments)
     with pytest.raises(error, match=says):
         kernels.group_norm_silu(**arguments)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_what_the_kernel_refuses_is_not_exported(name):
+    x, wrong = torch.zeros(2, 5, 32, device="meta"), torch.zeros(1, 32, device="meta")
+    with pytest.raises(ValueError, match=rf"{name}: expected \[32\], got \(1, 32\)"):
+        torch.ops.mobilevd.group_norm_silu(
+            x, **{"weight": None, "bias": None, name: wrong}, num_groups=4, channels_last=True
+        )
