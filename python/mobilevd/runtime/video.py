@@ -6,8 +6,11 @@ Frames are uint8 [F, H, W, 3] RGB everywhere.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -102,6 +105,16 @@ def _encode(path: Path, frames: Frames, fps: float, suffix: str) -> None:
         container.mux(stream.encode(None))
 
 
+@contextmanager
+def _opened(source: Path) -> Iterator[Any]:
+    """A video file to read; ValueError, naming it, for what is none."""
+    try:
+        with av.open(str(source)) as container:
+            yield container
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ValueError(f"cannot read video {source}: {error}") from None
+
+
 def read_frames(path: str | os.PathLike[str], limit: int | None = None) -> Frames:
     """Decode a video file, or a folder of PNGs in the order of their names; at most ``limit``."""
     source = Path(path)
@@ -111,14 +124,11 @@ def read_frames(path: str | os.PathLike[str], limit: int | None = None) -> Frame
             raise ValueError(f"no PNG files in {source}")
         return np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names])
     frames: list[Frames] = []
-    try:
-        with av.open(str(source)) as container:
-            for frame in container.decode(video=0):
-                frames.append(frame.to_ndarray(format="rgb24"))
-                if limit is not None and len(frames) == limit:
-                    break
-    except (av.error.FFmpegError, IndexError) as error:
-        raise ValueError(f"cannot read video {source}: {error}") from None
+    with _opened(source) as container:
+        for frame in container.decode(video=0):
+            frames.append(frame.to_ndarray(format="rgb24"))
+            if limit is not None and len(frames) == limit:
+                break
     if not frames:
         raise ValueError(f"no frames in {source}")
     return np.stack(frames)
@@ -129,11 +139,8 @@ def frame_rate(path: str | os.PathLike[str]) -> float | None:
     source = Path(path)
     if source.is_dir():
         return None
-    try:
-        with av.open(str(source)) as container:
-            rate = container.streams.video[0].average_rate
-    except (av.error.FFmpegError, IndexError) as error:
-        raise ValueError(f"cannot read video {source}: {error}") from None
+    with _opened(source) as container:
+        rate = container.streams.video[0].average_rate
     return float(rate) if rate else None
 
 

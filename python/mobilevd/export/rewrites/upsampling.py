@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ...models.resblock import Upsample
+from .replace import Replacements, replace_modules
 
 
 def copied_pixels(x: torch.Tensor, scale: int) -> torch.Tensor:
@@ -30,12 +31,20 @@ class CopiedPixels(nn.Module):
 
 def copy_pixels(network: nn.Module) -> None:
     """In place of every nearest upsampling, with a convolution in it or alone."""
-    for name, child in list(network.named_children()):
-        if isinstance(child, Upsample):
-            conv = nn.Conv2d(child.in_channels, child.out_channels, 3, padding=1, device="meta")
-            conv.weight, conv.bias = child.weight, child.bias
-            setattr(network, name, nn.Sequential(CopiedPixels(child.scale), conv))
-        elif isinstance(child, nn.Upsample) and child.mode == "nearest":
-            setattr(network, name, CopiedPixels(int(child.scale_factor)))  # type: ignore[arg-type]
-        else:
-            copy_pixels(child)
+    replace_modules(network, _OURS)
+
+
+def _then_conv(upsample: Upsample) -> nn.Module:
+    channels = upsample.in_channels, upsample.out_channels
+    conv = nn.Conv2d(*channels, 3, padding=1, device="meta")
+    conv.weight, conv.bias = upsample.weight, upsample.bias
+    return nn.Sequential(CopiedPixels(upsample.scale), conv)
+
+
+def _alone(upsample: nn.Upsample) -> nn.Module:
+    if upsample.mode != "nearest":
+        return upsample
+    return CopiedPixels(int(upsample.scale_factor))  # type: ignore[arg-type]
+
+
+_OURS: Replacements = {Upsample: _then_conv, nn.Upsample: _alone}

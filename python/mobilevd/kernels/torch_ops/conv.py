@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
+from mobilevd.kernels.torch_ops.library import check_out, check_vector, library, to_arrays
 
 
 def _result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
@@ -43,8 +43,7 @@ def _check(
     packed = packed_shape(out_channels, taps, x.shape[3])
     if tuple(weight.shape) != packed:
         raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
-    if bias is not None and tuple(bias.shape) != (out_channels,):
-        raise ValueError(f"bias: expected [{out_channels}], got {tuple(bias.shape)}")
+    check_vector("bias", bias, out_channels)
     if residual is not None and tuple(residual.shape) != result:
         raise ValueError(f"residual: expected the shape {result}, got {tuple(residual.shape)}")
     if activation not in (None, "silu", "relu"):

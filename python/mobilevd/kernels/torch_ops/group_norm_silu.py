@@ -11,6 +11,7 @@ from torch.nn import functional
 from mobilevd import _kernels
 from mobilevd.kernels.torch_ops.library import (
     check_out,
+    check_vector,
     library,
     recomputed_gradients,
     to_arrays,
@@ -72,9 +73,8 @@ def _check(
         raise ValueError(
             f"num_groups: expected a divisor of the {channels} channels, got {num_groups}"
         )
-    for name, parameter in (("weight", weight), ("bias", bias)):
-        if parameter is not None and tuple(parameter.shape) != (channels,):
-            raise ValueError(f"{name}: expected [{channels}], got {tuple(parameter.shape)}")
+    check_vector("weight", weight, channels)
+    check_vector("bias", bias, channels)
 
 
 def _fake(

@@ -34,6 +34,12 @@ def check_out(out: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor
     return out
 
 
+def check_vector(name: str, vector: Tensor | None, size: int) -> None:
+    """ValueError unless it is [size], or None."""
+    if vector is not None and tuple(vector.shape) != (size,):
+        raise ValueError(f"{name}: expected [{size}], got {tuple(vector.shape)}")
+
+
 def recomputed_gradients(
     ctx: Any, function: Callable[..., Tensor], grad: Tensor
 ) -> tuple[Tensor | None, ...]:

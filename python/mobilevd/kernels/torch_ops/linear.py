@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import check_out, library, to_arrays
+from mobilevd.kernels.torch_ops.library import check_out, check_vector, library, to_arrays
 
 _ARGUMENTS = (
     "Tensor x, Tensor packed_weight, int out_features, Tensor? bias=None, Tensor? residual=None, "
@@ -42,8 +42,7 @@ def _result_shape(
         raise ValueError(
             f"packed_weight: expected the packed shape {packed}, got {tuple(packed_weight.shape)}"
         )
-    if bias is not None and tuple(bias.shape) != (copies * out_features,):
-        raise ValueError(f"bias: expected [{copies * out_features}], got {tuple(bias.shape)}")
+    check_vector("bias", bias, copies * out_features)
     shape = (*x.shape[:-1], out_features)
     if residual is not None and tuple(residual.shape) != shape:
         raise ValueError(f"residual: expected {shape}, got {tuple(residual.shape)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,9 +10,6 @@ from torch import nn
 from ....models.resblock import Upsample
 from ..linear import linear_of
 from ..upsampling import copied_pixels
-
-# By the kind of what is replaced.
-Replacements = Mapping[type, Callable[[Any], nn.Module]]
 
 
 def adopt_children(new: nn.Module, old: nn.Module) -> None:
@@ -25,16 +21,6 @@ def adopt_children(new: nn.Module, old: nn.Module) -> None:
 def shortcut_of(conv: nn.Conv2d | None) -> nn.Linear | None:
     """A 1x1 convolution over channels that come last."""
     return None if conv is None else linear_of(conv.weight.flatten(1), conv.bias)
-
-
-def replace_modules(network: nn.Module, ours: Replacements) -> None:
-    """What is of the kinds in ``ours``, and is not within another such, becomes what it makes."""
-    for name, child in list(network.named_children()):
-        make = next((make for kind, make in ours.items() if isinstance(child, kind)), None)
-        if make is None:
-            replace_modules(child, ours)
-        else:
-            setattr(network, name, make(child))
 
 
 class ToChannelsLast(nn.Module):

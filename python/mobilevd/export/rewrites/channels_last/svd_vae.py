@@ -10,16 +10,15 @@ from ....models.resblock import Upsample
 from ....models.svd_vae import HalvePicture, SvdDecoder, SvdEncoder
 from ....models.vae_blocks import ClipResBlock, PictureAttention, PictureResBlock
 from ..constants import alpha_of
+from ..replace import Replacements, replace_modules
 from .layers import (
     Convolution,
     ConvPair,
     Norm,
-    Replacements,
     ToChannelsFirst,
     ToChannelsLast,
     UpsampledConvolution,
     adopt_children,
-    replace_modules,
     shortcut_of,
 )
 

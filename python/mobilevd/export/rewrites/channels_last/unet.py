@@ -17,14 +17,13 @@ from ....models.transformer import SpatioTemporalTransformer
 from ....models.unet import UNet, UpBlock
 from ..constants import alpha_of
 from ..linear import linear_of
+from ..replace import Replacements, replace_modules
 from .layers import (
     Convolution,
     ConvPair,
     Norm,
-    Replacements,
     UpsampledConvolution,
     adopt_children,
-    replace_modules,
     shortcut_of,
 )
 
