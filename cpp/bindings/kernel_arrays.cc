@@ -28,6 +28,16 @@ void check_array(const char* name, const py::array& array, bool written, bool ha
   }
 }
 
+void check_int8_array(const char* name, const py::array& array) {
+  if (array.dtype().char_() != 'b') {
+    throw py::type_error(std::string(name) + ": expected int8, got " +
+                         py::str(array.dtype()).cast<std::string>());
+  }
+  if ((array.flags() & py::array::c_style) == 0) {
+    throw py::value_error(std::string(name) + ": expected a C-contiguous array");
+  }
+}
+
 void check_dimensions(const char* name, const py::array& array,
                       std::initializer_list<const char*> layout) {
   if (array.ndim() == static_cast<py::ssize_t>(layout.size())) return;

@@ -27,6 +27,9 @@ std::string describe(const pybind11::array& array);
 /// C-contiguous and, when `written`, writeable.
 void check_array(const char* name, const pybind11::array& array, bool written, bool half = true);
 
+/// The same for weights in 8 bits, which are never written.
+void check_int8_array(const char* name, const pybind11::array& array);
+
 /// ValueError unless `array` has `layout.size()` dimensions; the message names them.
 void check_dimensions(const char* name, const pybind11::array& array,
                       std::initializer_list<const char*> layout);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/conv_arrays.h"
 #include "bindings/kernel_arrays.h"
 #include "bindings/kernels.h"
 #include "bindings/scratch.h"
@@ -17,38 +18,16 @@ namespace mobilevd::bindings {
 namespace {
 
 using kernels::ConvActivation;
-using MaybeArray = std::optional<py::array>;
-using MaybeName = std::optional<std::string>;
-
-ConvActivation activation_of(const MaybeName& name) {
-  ConvActivation activation = ConvActivation::kNone;
-  if (!name || kernels::conv_activation_of(*name, &activation)) return activation;
-  throw py::value_error("activation: expected None, 'silu' or 'relu', got '" + *name + "'");
-}
 
 /// The checks of both convolutions: x and out [a, b, c, channels], weight [panels, taps, C_in, 16].
 void check_conv(const py::array& x, const py::array& weight, std::int64_t out_channels, int taps,
                 const MaybeArray& bias, const MaybeArray& residual, const py::array& out,
                 std::initializer_list<std::int64_t> out_sizes) {
   check_array("weight", weight, false);
-  check_array("out", out, true);
-  check_dtype("out", out, "x", x);
-  if (out_channels < 1) {
-    throw py::value_error("out_channels: expected at least 1, got " + std::to_string(out_channels));
-  }
   if (x.dtype().char_() == kDtype<kernels::Half>) check_dtype("weight", weight, "x", x);
+  check_conv_arrays(x, out_channels, bias, residual, out, out_sizes);
   check_sizes("weight", weight, {(out_channels + 15) / 16, taps, x.shape(3), 16},
               "the packed layout [ceil(out_channels / 16), taps, in_channels, 16] =");
-  check_sizes("out", out, out_sizes, "the shape of the result =");
-  if (bias) {
-    check_array("bias", *bias, false, false);
-    check_sizes("bias", *bias, {out_channels}, "[out_channels] =");
-  }
-  if (residual) {
-    check_array("residual", *residual, false);
-    check_dtype("residual", *residual, "x", x);
-    check_sizes("residual", *residual, out_sizes, "the shape of the result =");
-  }
 }
 
 /// Calls `fn(x, weight, out, epilogue)` with the storage types' pointers, the lock released.
@@ -86,7 +65,7 @@ void conv2d_3x3(const py::array& x, const py::array& weight, py::array out,
   const kernels::Conv2dShape shape{x.shape(0), x.shape(1),   x.shape(2),
                                    x.shape(3), out_channels, stride};
   const int count = lanes();
-  call_conv(x, weight, bias, residual, activation_of(activation), out,
+  call_conv(x, weight, bias, residual, conv_activation(activation), out,
             [&](auto* in, auto* w, auto* to, const auto& epilogue) {
               void* scratch = thread_scratch(kernels::conv2d_3x3_scratch_bytes(shape, count));
               return kernels::conv2d_3x3(in, w, to, shape, epilogue, scratch, count, kPool);
@@ -103,7 +82,7 @@ void temporal_conv(const py::array& x, const py::array& weight, py::array out,
   const kernels::TemporalConvShape shape{x.shape(0), x.shape(1), x.shape(2), x.shape(3),
                                          out_channels};
   const int count = lanes();
-  call_conv(x, weight, bias, residual, activation_of(activation), out,
+  call_conv(x, weight, bias, residual, conv_activation(activation), out,
             [&](auto* in, auto* w, auto* to, const auto& epilogue) {
               void* scratch = thread_scratch(kernels::temporal_conv_scratch_bytes(shape, count));
               return kernels::temporal_conv(in, w, to, shape, epilogue, scratch, count, kPool);

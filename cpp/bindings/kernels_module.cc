@@ -63,6 +63,8 @@ void set_num_threads(std::int64_t threads) {
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "MobileVD's CPU kernels on raw numpy arrays; use mobilevd.kernels.";
   mobilevd::bindings::register_conv(m);
+  mobilevd::bindings::register_conv_int8(m);
+  mobilevd::bindings::register_gemm_int8(m);
   mobilevd::bindings::register_group_norm_silu(m);
   mobilevd::bindings::register_spatial_attention(m);
   mobilevd::bindings::register_linear(m);

@@ -30,13 +30,7 @@ bool is_int8(const py::array& array) { return array.dtype().char_() == 'b'; }
 /// The same for weights packed as int8.
 void check_int8(const char* name, const py::array& array,
                 std::initializer_list<const char*> layout) {
-  if (!is_int8(array)) {
-    throw py::type_error(std::string(name) + ": expected int8 as to_qkv is, got " +
-                         describe(array));
-  }
-  if ((array.flags() & py::array::c_style) == 0) {
-    throw py::value_error(std::string(name) + ": expected a C-contiguous array");
-  }
+  check_int8_array(name, array);
   check_dimensions(name, array, layout);
 }
 

@@ -4,9 +4,9 @@
 
 #include "mobilevd/kernels/conv2d.h"
 #include "mobilevd/kernels/temporal_conv.h"
+#include "ops/conv_tensors.h"
 #include "ops/op_counter.h"
 #include "ops/parallel.h"
-#include "ops/scratch.h"
 
 namespace mobilevd::ops {
 namespace {
@@ -43,52 +43,18 @@ kernels::Status with_types(const Tensor& x, const Tensor& weight, const std::opt
 bool check(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
            int64_t out_channels, int taps, const std::optional<Tensor>& bias,
            const std::optional<Tensor>& residual, const SizesType (&sizes)[4], Tensor& out) {
-  const auto fail = [&](const char* what) {
-    ET_LOG(Error, "convolution: %s", what);
-    context.fail(Error::InvalidArgument);
-    return false;
-  };
+  const auto fail = [&](const char* what) { return fail_conv(context, what); };
   const ScalarType type = x.scalar_type();
   if (type != ScalarType::Float && type != ScalarType::Half) return fail("x: float32 or float16");
   const ScalarType stored = weight.scalar_type();
   if (stored != ScalarType::Half && (stored != ScalarType::Float || type == ScalarType::Half)) {
     return fail("weight: float32 or float16, and float16 where x is");
   }
-  if (out.scalar_type() != type || (residual && residual->scalar_type() != type)) {
-    return fail("residual and out must have x's dtype");
-  }
   if (weight.dim() != 4 || weight.size(0) != (out_channels + 15) / 16 || weight.size(1) != taps ||
       weight.size(2) != x.size(3) || weight.size(3) != 16) {
     return fail("weight must be packed as [ceil(out_channels / 16), taps, C_in, 16]");
   }
-  if (bias && (bias->scalar_type() != ScalarType::Float || bias->numel() != out_channels)) {
-    return fail("bias must be float32 [out_channels]");
-  }
-  for (const Tensor* tensor : {&x, &weight, static_cast<const Tensor*>(&out)}) {
-    if (!executorch::runtime::tensor_is_default_dim_order(*tensor)) {
-      return fail("tensors must be contiguous");
-    }
-  }
-  if (residual) {
-    bool same = residual->dim() == 4 && executorch::runtime::tensor_is_default_dim_order(*residual);
-    for (int i = 0; same && i < 4; ++i) same = residual->size(i) == sizes[i];
-    if (!same) return fail("residual must have out's shape and be contiguous");
-  }
-  if (executorch::runtime::resize_tensor(out, {sizes, 4}) != Error::Ok) {
-    return fail("out cannot be resized");
-  }
-  return true;
-}
-
-template <typename Fn>
-void run_with_scratch(KernelRuntimeContext& context, std::size_t bytes, Fn&& fn) {
-  void* scratch;
-  if (!allocate_scratch(context, "convolution", bytes, &scratch)) return;
-  const kernels::Status status = fn(scratch);
-  if (!status.ok()) {
-    ET_LOG(Error, "%s", status.message);
-    context.fail(Error::InvalidArgument);
-  }
+  return check_conv_tensors(context, x, weight, out_channels, bias, residual, sizes, out);
 }
 
 OpCounter conv2d_3x3_counter("mobilevd::conv2d_3x3");
@@ -115,7 +81,7 @@ Tensor& conv2d_3x3_out(KernelRuntimeContext& context, const Tensor& x, const Ten
   const kernels::Conv2dShape shape{x.size(0), x.size(1),    x.size(2),
                                    x.size(3), out_channels, stride};
   const int lanes = executorch_lanes();
-  run_with_scratch(context, kernels::conv2d_3x3_scratch_bytes(shape, lanes), [&](void* scratch) {
+  run_conv(context, kernels::conv2d_3x3_scratch_bytes(shape, lanes), [&](void* scratch) {
     return with_types(x, weight, bias, residual, chosen, out,
                       [&](auto* in, auto* w, auto* to, const auto& epilogue) {
                         return kernels::conv2d_3x3(in, w, to, shape, epilogue, scratch, lanes,
@@ -140,7 +106,7 @@ Tensor& temporal_conv_out(KernelRuntimeContext& context, const Tensor& x, const 
   if (!check(context, x, weight, out_channels, 3, bias, residual, sizes, out)) return out;
   const kernels::TemporalConvShape shape{x.size(0), x.size(1), x.size(2), x.size(3), out_channels};
   const int lanes = executorch_lanes();
-  run_with_scratch(context, kernels::temporal_conv_scratch_bytes(shape, lanes), [&](void* scratch) {
+  run_conv(context, kernels::temporal_conv_scratch_bytes(shape, lanes), [&](void* scratch) {
     return with_types(x, weight, bias, residual, chosen, out,
                       [&](auto* in, auto* w, auto* to, const auto& epilogue) {
                         return kernels::temporal_conv(in, w, to, shape, epilogue, scratch, lanes,
