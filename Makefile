@@ -29,7 +29,8 @@ CPP_SOURCES := CMakeLists.txt pyproject.toml \
 PACK_SOURCES := $(wildcard android_runner/*.py android_runner/*.sh) cmake/fetch_executorch.py
 EXPORT_SOURCES := python/mobilevd/presets.py \
   $(shell find python/mobilevd/models python/mobilevd/export python/mobilevd/compress \
-    python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' 2>/dev/null)
+    python/mobilevd/kernels python/mobilevd/weights -type f -not -name '*.pyc' \
+    -not -path '*/bench/*' 2>/dev/null)
 CPP_FORMATTED = $(shell find cpp kernels android_runner tests/cpp -name '*.cc' -o -name '*.h')
 
 .PHONY: help demo test test-packages test-slow full-size full-size-bench full-size-precision precision test-vulkan test-python test-cpp test-sanitizers test-valgrind \

@@ -56,13 +56,14 @@ Geometry geometry(const TemporalConvShape& s) {
 }
 
 constexpr std::int64_t kMostChannels = 8192;
+bool valid_outputs(std::int64_t channels) { return channels >= 1 && channels <= 2147483632; }
 
 /// What is wrong with sizes, by the kernel's own names of them; null if nothing is.
 const char* wrong(const Conv2dShape& s) {
   if (s.batch < 0) return "conv2d_3x3_int8: batch must be >= 0";
   if (s.height < 1 || s.width < 1) return "conv2d_3x3_int8: height and width must be >= 1";
-  if (s.in_channels < 1 || s.in_channels > kMostChannels || s.out_channels < 1) {
-    return "conv2d_3x3_int8: in_channels must be 1..8192, out_channels >= 1";
+  if (s.in_channels < 1 || s.in_channels > kMostChannels || !valid_outputs(s.out_channels)) {
+    return "conv2d_3x3_int8: in_channels must be 1..8192, out_channels 1..2^31-16";
   }
   if (s.stride != 1 && s.stride != 2) return "conv2d_3x3_int8: stride must be 1 or 2";
   return nullptr;
@@ -71,8 +72,8 @@ const char* wrong(const TemporalConvShape& s) {
   if (s.batch < 0) return "temporal_conv_int8: batch must be >= 0";
   if (s.frames < 1) return "temporal_conv_int8: frames must be >= 1";
   if (s.positions < 0) return "temporal_conv_int8: positions must be >= 0";
-  if (s.in_channels < 1 || s.in_channels > kMostChannels || s.out_channels < 1) {
-    return "temporal_conv_int8: in_channels must be 1..8192, out_channels >= 1";
+  if (s.in_channels < 1 || s.in_channels > kMostChannels || !valid_outputs(s.out_channels)) {
+    return "temporal_conv_int8: in_channels must be 1..8192, out_channels 1..2^31-16";
   }
   return nullptr;
 }
@@ -139,8 +140,10 @@ Status run(const ConvMessages& says, const char* range_message, const float* x,
       check_conv(says, x, {g.pictures, g.height, g.width, g.in_channels}, weight, g.taps(), out,
                  {g.pictures, g.out_height(), g.out_width(), g.out_channels}, epilogue, scratch);
   if (!arrays.ok()) return arrays;
-  if (overlap(out, g.pictures * g.out_height() * g.out_width() * g.out_channels * 4, scales,
-              ceil_div(g.out_channels, kPanelColumns) * kPanelColumns * 4)) {
+  const ConvInt8Sizes sizes = conv_int8_sizes(g.in_channels, g.out_channels, g.taps());
+  const std::int64_t out_bytes = g.pictures * g.out_height() * g.out_width() * g.out_channels * 4;
+  if (overlap(out, out_bytes, weight, static_cast<std::int64_t>(sizes.packed)) ||
+      overlap(out, out_bytes, scales, static_cast<std::int64_t>(sizes.scales) * 4)) {
     return invalid_argument(says.overlap);
   }
 

@@ -160,6 +160,13 @@ TEST(ConvInt8Errors, NameTheArgumentAndLeaveOutAlone) {
   const Refused<Conv2dShape> refused{s, conv2d_3x3_int8_scratch_bytes(s, 1)};
   check_refused(refused);
   refused([](auto& c) { c.shape.height = 0; }, "height");
+  refused(
+      [](auto& c) {  // a channel is a group of 8 in the weight
+        c.shape.in_channels = 1;
+        const auto bytes = conv_int8_sizes(1, c.shape.out_channels, 9).packed;
+        c.weight = reinterpret_cast<const std::int8_t*>(c.out) - (bytes - 1);
+      },
+      "overlap");
   refused([](auto& c) { c.shape.width = 0; }, "width");
   refused([](auto& c) { c.shape.stride = 3; }, "stride");
   EXPECT_EQ(conv2d_3x3_int8_scratch_bytes({1, 4, 4, 16, 16, 3}, 1), 0u);

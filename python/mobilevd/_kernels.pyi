@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 _Float = np.ndarray[Any, np.dtype[np.float32]]
-_Weights = _Float | np.ndarray[Any, np.dtype[np.int8]]
+_Int8 = np.ndarray[Any, np.dtype[np.int8]]
+_Weights = _Float | _Int8
 _Array = _Float | np.ndarray[Any, np.dtype[np.float16]]
 
 def spatial_attention(
@@ -53,6 +54,36 @@ def linear(
 ) -> None: ...
 def pack_linear_weight(weight: _Array, packed: _Array, geglu: bool = False) -> None: ...
 def pack_conv_weight(weight: _Array) -> _Array: ...
+def conv2d_3x3_int8(
+    x: _Float,
+    weight: _Int8,
+    scales: _Float,
+    out: _Float,
+    out_channels: int,
+    scale: float,
+    zero_point: int,
+    bias: _Float | None = None,
+    residual: _Float | None = None,
+    activation: str | None = None,
+    stride: int = 1,
+) -> None: ...
+def temporal_conv_int8(
+    x: _Float,
+    weight: _Int8,
+    scales: _Float,
+    out: _Float,
+    out_channels: int,
+    scale: float,
+    zero_point: int,
+    bias: _Float | None = None,
+    residual: _Float | None = None,
+    activation: str | None = None,
+) -> None: ...
+def pack_conv_int8(weight: _Float) -> tuple[_Int8, _Float]: ...
+def gemm_int8(
+    x: _Float, weight: _Int8, scales: _Float, out: _Float, bias: _Float | None = None
+) -> None: ...
+def pack_gemm_int8(weight: _Float) -> tuple[_Int8, _Float]: ...
 def pack_temporal_attention_block(
     to_q: _Float, to_k: _Float, to_v: _Float, to_out: _Float, num_heads: int, int8: bool
 ) -> tuple[_Weights, _Float | None, _Weights, _Float | None]: ...

@@ -27,9 +27,10 @@ TEST(OpCounter, KnowsEveryOpOfTheLibraryByName) {
   for (const OpCount& count : op_counts()) names.emplace_back(count.name);
   EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
   for (const char* name :
-       {"mobilevd::conv2d_3x3", "mobilevd::group_norm_silu", "mobilevd::linear",
-        "mobilevd::spatial_attention", "mobilevd::temporal_attention",
-        "mobilevd::temporal_attention_block", "mobilevd::temporal_conv", "test::first"}) {
+       {"mobilevd::conv2d_3x3", "mobilevd::conv2d_3x3_int8", "mobilevd::gemm_int8",
+        "mobilevd::group_norm_silu", "mobilevd::linear", "mobilevd::spatial_attention",
+        "mobilevd::temporal_attention", "mobilevd::temporal_attention_block",
+        "mobilevd::temporal_conv", "mobilevd::temporal_conv_int8", "test::first"}) {
     EXPECT_TRUE(std::binary_search(names.begin(), names.end(), name)) << name;
   }
 }

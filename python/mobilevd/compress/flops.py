@@ -51,40 +51,27 @@ def temporal_attention_flops(
     return 2 * batch * positions * frames * frames * (qk + v_shape[-1])
 
 
-def _conv_flops(
-    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], out_channels: int, outputs: int
-) -> int:
-    """By the definition, whatever the method: weight [panels, taps, in_channels, 16]."""
-    return 2 * outputs * weight_shape[1] * x_shape[-1] * out_channels
+_OPS = torch.ops.mobilevd
 
 
-@register_flop_formula(torch.ops.mobilevd.conv2d_3x3)
-def conv2d_3x3_flops(
+@register_flop_formula(
+    [_OPS.conv2d_3x3, _OPS.temporal_conv, _OPS.conv2d_3x3_int8, _OPS.temporal_conv_int8]
+)
+def conv_flops(
     x_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
-    out_channels: int,
-    bias: Any = None,
-    residual: Any = None,
-    silu: bool = False,
-    stride: int = 1,
-    **kwargs: Any,
-) -> int:
-    """x [N, H, W, in_channels], packed weight, out [N, ceil(H/stride), ceil(W/stride), out]."""
-    batch, height, width, _ = x_shape
-    outputs = batch * -(-height // stride) * -(-width // stride)
-    return _conv_flops(x_shape, weight_shape, out_channels, outputs)
-
-
-@register_flop_formula(torch.ops.mobilevd.temporal_conv)
-def temporal_conv_flops(
-    x_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    out_channels: int,
     *_: Any,
+    out_shape: tuple[int, ...],
     **kwargs: Any,
 ) -> int:
-    """x [B, F, S, in_channels], packed weight, out [B, F, S, out_channels]."""
-    return _conv_flops(x_shape, weight_shape, out_channels, x_shape[0] * x_shape[1] * x_shape[2])
+    """By the definition, whatever the method: x [..., in_channels], weight [panels, taps, ...]."""
+    return 2 * prod(out_shape) * weight_shape[1] * x_shape[-1]
+
+
+@register_flop_formula(_OPS.gemm_int8)
+def gemm_int8_flops(x_shape: tuple[int, ...], *_: Any, out_shape: Any, **kwargs: Any) -> int:
+    """x [..., in_features], out [..., out_features]."""
+    return 2 * int(prod(out_shape)) * x_shape[-1]
 
 
 @register_flop_formula(torch.ops.mobilevd.temporal_attention_block)

@@ -87,7 +87,7 @@ def export_bundle(
         for name in STAGES:
             progress(name)
             network = model.part(NETWORKS[name])
-            stage = make_stage(network, name, flavour.backend, flavour.precision)
+            stage = make_stage(network, name, flavour.backend)
             del network
             gc.collect()  # what a rewrite replaced; networks hold themselves in circles
             if calls:

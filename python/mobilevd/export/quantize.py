@@ -21,17 +21,16 @@ def quantized(stage: Stage, flavour: Flavour) -> nn.Module:
         raise ValueError(f"{flavour.precision} needs inputs of '{stage.name}' to calibrate on")
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    if flavour.backend == "xnnpack":
-        from .xnnpack_int8 import int8_quantizer
+    from .xnnpack_int8 import int8_quantizer, put_int8_kernels
 
-        quantizer = int8_quantizer()
-    else:
-        quantizer = _htp_quantizer(flavour)
+    on_cpu = flavour.backend == "xnnpack"
+    quantizer = int8_quantizer() if on_cpu else _htp_quantizer(flavour)
     captured = torch.export.export(stage.module, stage.calibration[0], strict=False)
     observed = prepare_pt2e(captured.module(), quantizer)
     for inputs in stage.calibration:
         observed(*inputs)
-    return convert_pt2e(observed)
+    converted = convert_pt2e(observed)
+    return put_int8_kernels(converted) if on_cpu else converted
 
 
 def _htp_quantizer(flavour: Flavour) -> Any:

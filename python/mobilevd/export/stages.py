@@ -113,8 +113,8 @@ NETWORKS = {
 }
 
 
-def make_stage(model: Model, name: str, backend: str, precision: str = "fp32") -> Stage:
-    """The stage of that name for one clip (batch 1), rewritten for backend and precision."""
+def make_stage(model: Model, name: str, backend: str) -> Stage:
+    """The stage of that name for one clip (batch 1), rewritten for the backend."""
     preset = model.preset
     frames, (h, w) = preset.unet.num_frames, preset.latent_size
     channels = preset.vae.latent_channels
@@ -130,16 +130,16 @@ def make_stage(model: Model, name: str, backend: str, precision: str = "fp32") -
             {"image": {"mean": list(clip.mean), "std": list(clip.std)}},
         )
     if name == "vae_encoder":
-        return Stage(name, prepare_vae(model.vae.encoder, backend, precision), (image,), (latents,))
+        return Stage(name, prepare_vae(model.vae.encoder, backend), (image,), (latents,))
     if name == "vae_decoder":
         # The temporal decoder needs the whole clip at once; the tiny one goes frame by frame, and
         # the runtime cuts the clip by this input's first size.
         together = frames if isinstance(model.vae.decoder, SvdDecoder) else 1
         latents = Tensor("latents", (together, channels, h, w))
         frame = Tensor("frames", (together, 3, preset.height, preset.width))
-        decoder = prepare_vae(model.vae.decoder, backend, precision)
+        decoder = prepare_vae(model.vae.decoder, backend)
         return Stage(name, decoder, (latents,), (frame,))
     if name == "unet":
-        module = UNetStage(prepare(model.unet, backend, precision)).eval()
+        module = UNetStage(prepare(model.unet, backend)).eval()
         return Stage(name, module, unet_inputs(preset, backend), unet_outputs(preset))
     raise ValueError(f"unknown stage '{name}'; known: {', '.join(STAGES)}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from mobilevd import _kernels
 from mobilevd._kernels import available_isas, isa, set_isa
 from mobilevd.kernels._conv import conv2d_3x3, pack_conv_weight, temporal_conv
+from mobilevd.kernels._conv_int8 import conv2d_3x3_int8, pack_conv_int8, temporal_conv_int8
+from mobilevd.kernels._gemm_int8 import gemm_int8, pack_gemm_int8
 from mobilevd.kernels._group_norm_silu import group_norm_silu
 from mobilevd.kernels._linear import linear, pack_linear_weight
 from mobilevd.kernels._spatial_attention import spatial_attention
@@ -23,11 +25,15 @@ __all__ = [
     "PackedTemporalAttentionBlock",
     "available_isas",
     "conv2d_3x3",
+    "conv2d_3x3_int8",
+    "gemm_int8",
     "get_num_threads",
     "group_norm_silu",
     "isa",
     "linear",
+    "pack_conv_int8",
     "pack_conv_weight",
+    "pack_gemm_int8",
     "pack_linear_weight",
     "pack_temporal_attention_block",
     "set_isa",
@@ -36,6 +42,7 @@ __all__ = [
     "temporal_attention",
     "temporal_attention_block",
     "temporal_conv",
+    "temporal_conv_int8",
 ]
 
 

@@ -30,6 +30,16 @@ def pack_conv_weight(weight: Array) -> Array:
     ValueError
         Another shape.
     """
+    flat: Any = flat_conv_weight(weight)
+    if isinstance(weight, np.ndarray):
+        return _kernels.pack_conv_weight(np.ascontiguousarray(flat))
+    import torch
+
+    return torch.from_numpy(_kernels.pack_conv_weight(flat.detach().cpu().contiguous().numpy()))
+
+
+def flat_conv_weight(weight: Array) -> Array:
+    """[out_channels, in_channels, taps], taps 9 or 3; pack_conv_weight's errors."""
     check_kinds("weight", weight)
     shape = tuple(weight.shape)
     square = len(shape) == 4 and shape[2:] == (3, 3)
@@ -39,12 +49,7 @@ def pack_conv_weight(weight: Array) -> Array:
             "weight: expected [out_channels, in_channels, 3, 3] or [out_channels, in_channels, 3, "
             f"1...], got {shape}"
         )
-    flat: Any = weight.reshape(shape[0], shape[1], -1)
-    if isinstance(weight, np.ndarray):
-        return _kernels.pack_conv_weight(np.ascontiguousarray(flat))
-    import torch
-
-    return torch.from_numpy(_kernels.pack_conv_weight(flat.detach().cpu().contiguous().numpy()))
+    return weight.reshape(shape[0], shape[1], -1)
 
 
 def conv2d_3x3(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mobilevd import kernels
 from mobilevd.compress import paper_tables
 from mobilevd.compress.flops import cost, count, count_by_module
 from mobilevd.compress.live_memory import PeakElements
@@ -102,6 +103,29 @@ def test_packed_temporal_block_counts_its_projections_and_attention(precision):
     rows = 2 * 7 * 5
     products = 2 * rows * channels * heads * (2 * d_qk + 2 * d_v)
     assert counter.get_total_flops() == products + 2 * rows * 7 * heads * (d_qk + d_v)
+
+
+@pytest.mark.parametrize(
+    ("name", "int8_name", "weight", "more"),
+    [
+        ("conv2d_3x3", "conv2d_3x3_int8", (24, 20, 3, 3), {"scale": 0.1, "zero_point": 0}),
+        ("temporal_conv", "temporal_conv_int8", (24, 20, 3), {"scale": 0.1, "zero_point": 0}),
+        ("linear", "gemm_int8", (24, 20), {}),
+    ],
+)
+def test_int8_counts_as_float(name, int8_name, weight, more):
+    """By the definition: channels that packing adds, 20 to 24 and 24 to 32, are none."""
+    x, weights = torch.zeros(2, 5, 7, 20), torch.zeros(weight)
+    if name == "linear":
+        packed, int8 = kernels.pack_linear_weight(weights), kernels.pack_gemm_int8(weights)
+    else:
+        packed, int8 = kernels.pack_conv_weight(weights), kernels.pack_conv_int8(weights)
+    with FlopCounterMode(display=False) as floats:
+        getattr(kernels.torch_ops, name)(x, packed, 24)
+    with FlopCounterMode(display=False) as integers:
+        getattr(kernels.torch_ops, int8_name)(x, *int8, 24, **more)
+    products = 2 * 5 * 7 * weights.numel()
+    assert integers.get_total_flops() == floats.get_total_flops() == 2 * products
 
 
 def test_group_norm_counts_nothing_fused_or_not():

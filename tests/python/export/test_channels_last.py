@@ -148,15 +148,6 @@ def test_encoders_and_decoders(make, shape, of_torch):
     near(network(x), want, 1e-5)  # the network itself is as it was
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_only_integers_keep_torchs_convolutions(precision):
-    unet = create_unet(CONFIG)
-    kept = any(isinstance(m, nn.Conv2d) for m in prepare(unet, "xnnpack", precision).modules())
-    assert kept == (precision == "int8")
-    decoder = prepare_vae(TinyDecoder(TINY), "xnnpack", precision)
-    assert any(isinstance(m, nn.Conv2d) for m in decoder.modules()) == (precision == "int8")
-
-
 @pytest.mark.parametrize(
     "layers_of_it",
     [
@@ -184,14 +175,14 @@ HALVES = {
     "UNet": (
         lambda: create_unet(CONFIG),
         AsUNetStage,
-        lambda unet: UNetStage(prepare(unet, "xnnpack", "fp16")),
+        lambda unet: UNetStage(prepare(unet, "xnnpack")),
         ((1, 4, 8, 16, 32), (1, 32), (1, 1, 24), (1, 48)),
     ),
     **{
         make.__name__: (
             lambda make=make, config=config: make(config),
             lambda network: network,
-            lambda network: prepare_vae(network, "xnnpack", "fp16"),
+            lambda network: prepare_vae(network, "xnnpack"),
             (shape,),
         )
         for make, config, shape in (

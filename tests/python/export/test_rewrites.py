@@ -7,12 +7,9 @@ import pytest
 import torch
 from mobilevd.export import rewrites
 from mobilevd.export.rewrites import attention
-from mobilevd.export.rewrites.upsampling import CopiedPixels, copy_pixels
 from mobilevd.export.stages import UNetStage
-from mobilevd.models import create_unet, tiny_vae
-from mobilevd.models.resblock import Upsample
+from mobilevd.models import create_unet
 from small_networks import UNET_CONFIG
-from torch import nn
 
 CONFIG = replace(UNET_CONFIG, num_frames=3)
 
@@ -49,26 +46,6 @@ def test_each_rewrite_is_exact(unet, rewrite):
     cores = {getattr(m, "core", None) for m in changed.modules()}
     after = {type(m).__name__ for m in changed.modules()}
     assert before != after or attention.written_out_spatial_attention in cores
-
-
-@torch.no_grad()
-def test_pixels_are_copied_wherever_they_were_upsampled(unet):
-    """Of int8 on the CPU; a scale of 4 is multiscaling's."""
-    arguments_of = {
-        unet: arguments(torch.float64),
-        tiny_vae.TinyDecoder(tiny_vae.TinyVaeConfig(width=8)).double(): [
-            torch.randn(2, 4, 3, 5, dtype=torch.float64)
-        ],
-        nn.Sequential(Upsample(4, scale=4)).double(): [torch.randn(2, 4, 3, 5).double()],
-    }
-    for network, args in arguments_of.items():
-        changed = copy.deepcopy(network)
-        copy_pixels(changed)
-        assert any(isinstance(m, CopiedPixels) for m in changed.modules())
-        assert not any(isinstance(m, Upsample | nn.Upsample) for m in changed.modules())
-        of = "forward_sinusoids" if network is unet else "forward"
-        want, got = getattr(network, of)(*args), getattr(changed, of)(*args)
-        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
 @torch.no_grad()

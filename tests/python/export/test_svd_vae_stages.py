@@ -72,7 +72,7 @@ UPSAMPLING = "cat.out"
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @torch.no_grad()
 def test_stage_lowers(tmp_path, name, tiny, on_the_cpu, precision):
-    stage = make_stage(small_model(tiny), name, "xnnpack", precision)
+    stage = make_stage(small_model(tiny), name, "xnnpack")
     lowered = lower(stage, Flavour("xnnpack", precision))
     # XNNPACK has attention, 1x1 convolutions and sums, but no casts.
     left = {op["op"] for op in lowered.report.to_dict()["cpu_ops"]}

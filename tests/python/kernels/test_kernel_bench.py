@@ -34,6 +34,10 @@ SMALL = {
     ),
     "linear": ((10, 24, 40, "geglu"), ["torch", "onnxruntime", "openvino", "executorch"]),
     "conv2d": ((2, 9, 8, 24, 40, 2), ["torch", "onnxruntime", "openvino", "executorch"]),
+    "conv2d_int8": (
+        (2, 9, 8, 24, 40, 2),
+        ["torch_float", "onnxruntime", "openvino", "executorch"],
+    ),
     "temporal_attention_block": (
         (7, 4, 32, 2, 8, 16),
         ["torch", "onnxruntime", "openvino", "executorch"],
@@ -54,7 +58,8 @@ def _keep_the_process(monkeypatch):
 
 @pytest.mark.parametrize("name", KERNEL_NAMES)
 def test_shapes_are_those_of_the_cpp_benchmark(name):
-    lines = [line.split() for line in (SHAPES / f"{name}.txt").read_text().splitlines()]
+    shapes = SHAPES / f"{name.removesuffix('_int8')}.txt"
+    lines = [line.split() for line in shapes.read_text().splitlines()]
     listed = tuple(
         tuple(int(x) if x.isdigit() else x for x in line) for line in lines if line[0] != "#"
     )

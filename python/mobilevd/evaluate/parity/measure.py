@@ -132,7 +132,7 @@ def _blocks(
     only: Sequence[str],
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    stage = make_stage(model, "unet", flavour.backend, flavour.precision)
+    stage = make_stage(model, "unet", flavour.backend)
     shapes = [i.shape for i in stage.inputs]
     rewritten = stage.module.get_submodule("unet")
     eager = [record_blocks(model.unet, model.unet.forward_sinusoids, c.tensors) for c in calls]

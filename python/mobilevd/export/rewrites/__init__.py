@@ -1,7 +1,7 @@
 """Exact rewrites before lowering: each takes a network and changes it in place.
 
-``prepare(unet, backend, precision)`` and ``prepare_vae(network, backend, precision)`` compose a
-backend's on a copy. None changes the function computed.
+``prepare(unet, backend)`` and ``prepare_vae(network, backend)`` compose a backend's on a copy.
+None changes the function computed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from .feed_forward import part_feed_forwards, split_feed_forwards
 from .frames import part_group_norms, stack_frames
 from .htp import write_out_temporal_attention_for_htp
 from .one_clip import drop_the_batch, join_res_blocks, merge_token_attention
-from .upsampling import copy_pixels
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -76,7 +75,7 @@ VAE_REWRITES: dict[str, tuple[Callable[[nn.Module], None], ...]] = {
 }
 
 
-def prepare(unet: UNet, backend: str, precision: str = "fp32") -> UNet:
+def prepare(unet: UNet, backend: str) -> UNet:
     """A copy of ``unet``, funnels merged and cross-attention collapsed, with the rewrites."""
     from ...compress.cross_attention import collapse_cross_attention
     from ...compress.funnels import merge_funnels
@@ -88,7 +87,8 @@ def prepare(unet: UNet, backend: str, precision: str = "fp32") -> UNet:
         unet = collapse_cross_attention(unet)
     for rewrite in UNET_REWRITES[backend]:
         rewrite(unet)
-    _lay_out(unet, backend, precision)
+    if backend == "xnnpack":
+        put_channels_last(unet)
     return unet.eval()
 
 
@@ -99,20 +99,14 @@ def prepare_block(block: nn.Module, backend: str) -> None:
             rewrite(block)  # type: ignore[arg-type]
 
 
-def prepare_vae(network: nn.Module, backend: str, precision: str = "fp32") -> nn.Module:
+def prepare_vae(network: nn.Module, backend: str) -> nn.Module:
     """A copy of an encoder or decoder with the rewrites."""
     network = _copy(network)
     for rewrite in VAE_REWRITES[backend]:
         rewrite(network)
-    _lay_out(network, backend, precision)
-    return network.eval()
-
-
-def _lay_out(network: nn.Module, backend: str, precision: str) -> None:
-    """Channels last for our kernels on the CPU; for integers, whose quantizers know torch's
-    convolutions, in the upsampling alone."""
     if backend == "xnnpack":
-        (copy_pixels if precision == "int8" else put_channels_last)(network)
+        put_channels_last(network)
+    return network.eval()
 
 
 def _copy(network: N) -> N:

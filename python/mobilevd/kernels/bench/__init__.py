@@ -18,6 +18,7 @@ KERNEL_NAMES = (
     "group_norm_silu",
     "linear",
     "conv2d",
+    "conv2d_int8",
     "temporal_conv",
 )
 

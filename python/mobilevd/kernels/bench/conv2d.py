@@ -70,11 +70,13 @@ def convolution(
         torch={"": torch_call},
         onnxruntime={"": graph},
         openvino={"": graph},
-        executorch={"": _ChannelsLast(weight, bias, stride, padding)},
+        executorch={"": ChannelsLast(weight, bias, stride, padding)},
     )
 
 
-class _ChannelsLast(nn.Module):
+class ChannelsLast(nn.Module):
+    """The convolution between the permutations that XNNPACK sees through."""
+
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, padding: tuple[int, int]) -> None:
         super().__init__()
         out_channels, in_channels, *taps = weight.shape

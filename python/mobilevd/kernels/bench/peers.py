@@ -121,7 +121,7 @@ def lower(problem: Problem) -> dict[str, bytes]:
 
         programs = {}
         for variant, module in problem.executorch.items():
-            exported = torch.export.export(module.eval(), tuple(problem.inputs.values()))
+            exported = torch.export.export(module, tuple(problem.inputs.values()))
             edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
             planning = MemoryPlanningPass(alloc_graph_input=False)
             config = ExecutorchBackendConfig(memory_planning_pass=planning)

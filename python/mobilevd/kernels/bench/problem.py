@@ -39,7 +39,7 @@ class Problem:
 @dataclass(frozen=True)
 class Kernel:
     name: str
-    sizes: tuple[str, ...]  # what the numbers of a shape are, as in kernels/shapes/<name>.txt
+    sizes: tuple[str, ...]  # what the numbers of a shape are, as in kernels/shapes
     shapes: tuple[tuple[int | str, ...], ...]  # a word where a size is a choice
     problem: Callable[..., Problem]  # of the sizes, by position
 

@@ -10,6 +10,13 @@ from mobilevd.kernels.torch_ops.conv import (
     temporal_conv,
     temporal_conv_out,
 )
+from mobilevd.kernels.torch_ops.conv_int8 import (
+    conv2d_3x3_int8,
+    conv2d_3x3_int8_out,
+    temporal_conv_int8,
+    temporal_conv_int8_out,
+)
+from mobilevd.kernels.torch_ops.gemm_int8 import gemm_int8, gemm_int8_out
 from mobilevd.kernels.torch_ops.group_norm_silu import group_norm_silu, group_norm_silu_out
 from mobilevd.kernels.torch_ops.linear import linear, linear_out
 from mobilevd.kernels.torch_ops.spatial_attention import (
@@ -27,7 +34,11 @@ from mobilevd.kernels.torch_ops.temporal_attention_block import (
 
 __all__ = [
     "conv2d_3x3",
+    "conv2d_3x3_int8",
+    "conv2d_3x3_int8_out",
     "conv2d_3x3_out",
+    "gemm_int8",
+    "gemm_int8_out",
     "group_norm_silu",
     "group_norm_silu_out",
     "linear",
@@ -39,5 +50,7 @@ __all__ = [
     "temporal_attention_block_out",
     "temporal_attention_out",
     "temporal_conv",
+    "temporal_conv_int8",
+    "temporal_conv_int8_out",
     "temporal_conv_out",
 ]

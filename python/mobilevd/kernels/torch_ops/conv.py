@@ -11,8 +11,8 @@ from mobilevd import _kernels
 from mobilevd.kernels.torch_ops.library import check_out, check_vector, library, to_arrays
 
 
-def _result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
-    """ValueError where there is none."""
+def result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
+    """Of a convolution with padding 1; ValueError where there is none."""
     if x.dim() != 4:
         raise ValueError(f"x: expected 4 dimensions, channels last, got {tuple(x.shape)}")
     if stride not in (1, 2):
@@ -25,27 +25,22 @@ def packed_shape(out_channels: int, taps: int, in_channels: int) -> tuple[int, .
     return (-(-out_channels // 16), taps, in_channels, 16)
 
 
-def _check(
+def check_around(
     x: Tensor,
-    weight: Tensor,
     out_channels: int,
-    taps: int,
     bias: Tensor | None,
     residual: Tensor | None,
     activation: str | None,
     result: tuple[int, ...],
 ) -> None:
-    """What torch can see without data; the binding checks the rest."""
+    """What all convolutions take beside the weight and x's own dtype."""
     if out_channels < 1:
         raise ValueError(f"out_channels: expected at least 1, got {out_channels}")
-    if x.dtype not in (torch.float32, torch.float16):
-        raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
-    packed = packed_shape(out_channels, taps, x.shape[3])
-    if tuple(weight.shape) != packed:
-        raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
     check_vector("bias", bias, out_channels)
     if residual is not None and tuple(residual.shape) != result:
         raise ValueError(f"residual: expected the shape {result}, got {tuple(residual.shape)}")
+    if residual is not None and residual.dtype != x.dtype:
+        raise TypeError(f"residual: expected the dtype of x, {x.dtype}, got {residual.dtype}")
     if activation not in (None, "silu", "relu"):
         raise ValueError(f"activation: expected None, 'silu' or 'relu', got {activation!r}")
 
@@ -89,7 +84,7 @@ def _register(name: str, taps: int) -> None:
 
     def cpu(x: Tensor, weight: Tensor, out_channels: int, *rest: Any) -> Tensor:
         stride = rest[3] if len(rest) > 3 else 1
-        out = torch.empty(_result_shape(x, out_channels, stride), dtype=x.dtype)
+        out = torch.empty(result_shape(x, out_channels, stride), dtype=x.dtype)
         return cpu_out(x, weight, out_channels, *rest, out=out)
 
     def fake(
@@ -103,8 +98,15 @@ def _register(name: str, taps: int) -> None:
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        shape = _result_shape(x, out_channels, stride)
-        _check(x, weight, out_channels, taps, bias, residual, activation, shape)
+        shape = result_shape(x, out_channels, stride)
+        check_around(x, out_channels, bias, residual, activation, shape)
+        if x.dtype not in (torch.float32, torch.float16):
+            raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
+        packed = packed_shape(out_channels, taps, x.shape[3])
+        if tuple(weight.shape) != packed:
+            raise ValueError(
+                f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}"
+            )
         return x.new_empty(shape) if out is None else check_out(out, shape, x.dtype)
 
     library.impl(name, cpu, "CPU")

@@ -73,8 +73,8 @@ def _check(
         raise ValueError(
             f"num_groups: expected a divisor of the {channels} channels, got {num_groups}"
         )
-    check_vector("weight", weight, channels)
-    check_vector("bias", bias, channels)
+    check_vector("weight", weight, channels, None)
+    check_vector("bias", bias, channels, None)
 
 
 def _fake(

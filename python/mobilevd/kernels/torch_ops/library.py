@@ -34,10 +34,24 @@ def check_out(out: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor
     return out
 
 
-def check_vector(name: str, vector: Tensor | None, size: int) -> None:
-    """ValueError unless it is [size], or None."""
+def check_vector(
+    name: str, vector: Tensor | None, size: int, dtype: torch.dtype | None = torch.float32
+) -> None:
+    """ValueError unless it is [size], TypeError unless of ``dtype`` (None: any), or it is None."""
+    if vector is not None and dtype is not None and vector.dtype != dtype:
+        raise TypeError(f"{name}: expected {str(dtype).removeprefix('torch.')}, got {vector.dtype}")
     if vector is not None and tuple(vector.shape) != (size,):
         raise ValueError(f"{name}: expected [{size}], got {tuple(vector.shape)}")
+
+
+def check_int8(weight: Tensor, packed: tuple[int, ...], scales: Tensor) -> None:
+    """TypeError or ValueError unless ``weight`` is int8 of the shape ``packed``, [panels, ..., 16,
+    8], and ``scales`` are those of its panels."""
+    if weight.dtype != torch.int8:
+        raise TypeError(f"weight: expected int8, got {weight.dtype}")
+    if tuple(weight.shape) != packed:
+        raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
+    check_vector("scales", scales, 16 * packed[0])
 
 
 def recomputed_gradients(

@@ -9,7 +9,6 @@ from torch import nn
 
 from ....models.resblock import Upsample
 from ..linear import linear_of
-from ..upsampling import copied_pixels
 
 
 def adopt_children(new: nn.Module, old: nn.Module) -> None:
@@ -110,6 +109,15 @@ class ConvPair(nn.Module):
     ) -> torch.Tensor:
         """x [N, H, W, C] or [B, F, S, C]; ``bias`` is in place of conv1's own."""
         return self.conv2(self.norm2(self.conv1(self.norm1(x), bias)), residual=residual)
+
+
+def copied_pixels(x: torch.Tensor, scale: int) -> torch.Tensor:
+    """[N, H, W, C] -> [N, scale * H, scale * W, C], nearest; whole pixels at once, where
+    ExecuTorch's own op takes every value by itself."""
+    n, h, w, c = x.shape
+    # In memory a pixel's channels once more are a pixel more, and a row's pixels a row more.
+    rows = torch.cat([torch.cat([x] * scale, 3)] * scale, 2)
+    return rows.view(n, h * scale, w * scale, c)
 
 
 class UpsampledConvolution(Convolution):
