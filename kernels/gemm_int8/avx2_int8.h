@@ -18,6 +18,9 @@ struct Avx2Int8 {
   static constexpr int kRows = 2;  // three need more than 16 registers
   static constexpr std::uint64_t kFlip = 0;
   struct Offsets {};
+  /// 8 numbers, as the instruction has them: between these and __m256i (4 of 64 bits) GCC 12 would
+  /// copy every sum in every round, and spill.
+  typedef std::int32_t Sums __attribute__((vector_size(32)));
   static Offsets panel_offsets(const std::int8_t*, std::ptrdiff_t) { return {}; }
 
   static void quantise16(const __m256 (&v)[2], std::int8_t* to) {
@@ -32,9 +35,8 @@ struct Avx2Int8 {
   [[gnu::always_inline]] static void multiply(const std::int8_t* a, const std::int8_t* b,
                                               std::ptrdiff_t groups, const Offsets&,
                                               __m256 (&sums)[kCount][2]) {
-    __m256i acc[kCount][4];
-    for_each_index<kCount>(
-        [&](auto i) { for_each_index<4>([&](auto v) { acc[i][v] = _mm256_setzero_si256(); }); });
+    Sums acc[kCount][4];
+    for_each_index<kCount>([&](auto i) { for_each_index<4>([&](auto v) { acc[i][v] = Sums{}; }); });
     const __m256i ones = _mm256_set1_epi16(1);
     for (std::ptrdiff_t g = 0; g < groups; ++g, a += kRows * kInt8Group, b += 128) {
       for_each_index<kCount>([&](auto i) {
@@ -44,13 +46,13 @@ struct Avx2Int8 {
         for_each_index<4>([&](auto v) {
           const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b) + v);
           const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, row));
-          acc[i][v] = _mm256_add_epi32(acc[i][v], _mm256_madd_epi16(pairs, ones));
+          acc[i][v] += (Sums)_mm256_madd_epi16(pairs, ones);
         });
       });
     }
     for_each_index<kCount>([&](auto i) {
       for_each_index<2>([&](auto v) {  // vphaddd leaves columns 0 1 4 5 | 2 3 6 7
-        const __m256i mixed = _mm256_hadd_epi32(acc[i][2 * v], acc[i][2 * v + 1]);
+        const __m256i mixed = _mm256_hadd_epi32((__m256i)acc[i][2 * v], (__m256i)acc[i][2 * v + 1]);
         sums[i][v] = _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(mixed, 0xD8));
       });
     });

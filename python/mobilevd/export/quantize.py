@@ -1,4 +1,4 @@
-"""Post-training quantisation (pt2e): one loop, annotations of the backend's own kernels."""
+"""Post-training quantisation (pt2e): one loop, annotations for our kernels or the backend's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .stages import Stage
 
 
 def quantized(stage: Stage, flavour: Flavour) -> nn.Module:
-    """The stage with quantise / dequantise pairs where the backend computes on integers.
+    """The stage with our kernels of integers, or with quantise / dequantise pairs where the backend
+    computes on them.
 
     Weights are 8 bits, per output channel; what is known of features before a run is from the
     smallest to the largest value seen on ``stage.calibration``. ValueError if there is none.

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.lowering import lower
+from mobilevd.export.quantize import quantized
 from mobilevd.export.rewrites.attention import written_out_spatial_attention
 from mobilevd.export.stages import make_stage
 from mobilevd.models.store import Model
@@ -85,6 +86,26 @@ def test_stage_lowers(tmp_path, name, tiny, on_the_cpu, precision):
     (got,) = run_program(tmp_path / "stage.pte", inputs)
     limit = 1e-4 if precision == "fp32" else 1e-2
     assert relative_error(got, stage.module(*inputs)) < limit
+
+
+@pytest.mark.parametrize("name", ["vae_encoder", "vae_decoder"])
+@torch.no_grad()
+def test_stage_in_int8(tmp_path, name):
+    """What writes latents or frames, SVD's own 1x1 and (3, 1) convolutions too, stays float."""
+    stage = make_stage(small_model(None), name, "xnnpack")
+    stage.calibration = [stage.example(seed=seed) for seed in range(3)]
+    made = quantized(stage, Flavour("xnnpack", "int8"))
+    targets = [str(node.target) for node in made.graph.nodes]
+    assert not any("quantize" in target for target in targets)
+    of_ours = {"conv2d_3x3_int8", "gemm_int8", "conv2d_3x3"}
+    of_ours |= {"temporal_conv_int8"} if name == "vae_decoder" else set()
+    found = {t.split(".")[1] for t in targets if t.startswith("mobilevd.")}
+    assert found == of_ours | {"group_norm_silu"}
+    lowered = lower(stage, Flavour("xnnpack", "int8"))
+    (tmp_path / "stage.pte").write_bytes(lowered.program)
+    inputs = stage.example(seed=4)
+    (got,) = run_program(tmp_path / "stage.pte", inputs)
+    assert relative_error(got, stage.module(*inputs)) < 0.05
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from mobilevd.evaluate.programs import prepare_runtime, run_calls
 from mobilevd.export.flavour import Flavour
 from mobilevd.export.half import HalfStage
 from mobilevd.export.lowering import lower
+from mobilevd.export.quantize import quantized
 from mobilevd.export.rewrites.channels_last.layers import (
     Convolution,
     Norm,
@@ -118,14 +119,14 @@ def test_what_is_stored(network, lowered):
     assert lowered["fp16"].report.weights_by_dtype["float16"] == 2 * parameters
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     weights = sum(layer.weight.numel() for layer in layers)
-    latents = network.conv_out.weight.numel()
+    latents, patches = network.conv_out.weight.numel(), network.conv_in.weight.numel()
     int8 = lowered["int8"].report.weights_by_dtype
-    assert int8["int8"] == weights - latents
+    assert int8["int8"] == weights - latents - patches
     assert int8["float16"] == 2 * 4 * latents  # 4 of 16 columns
-    assert int8["float32"] < 4096  # biases, scales and norms
+    assert int8["float32"] < 4 * patches + 4096  # and biases, scales, norms
     # What is in the file, which reports only estimate: graph and report of a program are some kB.
     kilobytes = {name: len(found.program) / 1024 for name, found in lowered.items()}
-    assert kilobytes["int8"] < (weights + 7 * latents) / 1024 + 20
+    assert kilobytes["int8"] < (weights + 7 * latents + 3 * patches) / 1024 + 20
     assert kilobytes["fp16"] < 2 * weights / 1024 + 20
 
 
@@ -143,6 +144,27 @@ def test_what_stays_on_the_cpu(network, lowered):
         calls[op["op"]] += op["count"]
     of_ours = {name: count for name, count in calls.items() if "_int8" in name or "conv" in name}
     assert of_ours == {"conv2d_3x3_int8.out": 2, "gemm_int8.out": 2, "conv2d_3x3.out": 1}
+
+
+def test_a_residual_is_not_rounded_though_it_is_what_the_convolution_reads():
+    class Beside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = Convolution(nn.Conv2d(16, 16, 3, padding=1))
+
+        def forward(self, x):
+            return self.conv(x, residual=x)
+
+    network = Beside().requires_grad_(False)
+    with torch.no_grad():
+        network.conv.weight.zero_()
+    x = torch.randn(1, 4, 4, 16, generator=torch.Generator().manual_seed(0))
+    shape = Tensor("x", (1, 4, 4, 16))
+    stage = Stage("beside", network, (shape,), (shape,), calibration=[(x,)])
+    made = quantized(stage, Flavour("xnnpack", "int8"))
+    torch.testing.assert_close(made(x), network(x), rtol=0, atol=1e-6)
+    assert not any("dequantize" in str(node.target) for node in made.graph.nodes)
+    assert {name for name, _ in made.named_parameters()} == {"conv.bias"}
 
 
 def test_linear_layers_take_features_in_any_order():

@@ -18,7 +18,8 @@ from .unet import put_unet_channels_last
 
 
 def put_channels_last(network: nn.Module) -> None:
-    """The UNet, or an encoder or decoder; in float32 or, by ``HalfStage``, in float16."""
+    """The UNet, or an encoder or decoder; in float32; ``HalfStage`` takes it to float16,
+    ``quantized`` to integers."""
     from ....kernels import torch_ops  # noqa: F401  (registers the ops)
 
     if isinstance(network, UNet):
