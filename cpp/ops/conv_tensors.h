@@ -19,6 +19,11 @@ inline bool fail_conv(executorch::runtime::KernelRuntimeContext& context, const 
   return false;
 }
 
+/// Of an output: the numbers of panels and columns then are no less.
+inline bool valid_channels(int64_t out_channels) {
+  return out_channels >= 1 && out_channels <= 2147483632;
+}
+
 /// Checks all but the weight's type and sizes, and resizes out to `sizes`; false, the call failed,
 /// if something does not fit.
 inline bool check_conv_tensors(executorch::runtime::KernelRuntimeContext& context,

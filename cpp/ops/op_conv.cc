@@ -50,6 +50,7 @@ bool check(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight,
   if (stored != ScalarType::Half && (stored != ScalarType::Float || type == ScalarType::Half)) {
     return fail("weight: float32 or float16, and float16 where x is");
   }
+  if (!valid_channels(out_channels)) return fail("out_channels must be 1..2^31-16");
   if (weight.dim() != 4 || weight.size(0) != (out_channels + 15) / 16 || weight.size(1) != taps ||
       weight.size(2) != x.size(3) || weight.size(3) != 16) {
     return fail("weight must be packed as [ceil(out_channels / 16), taps, C_in, 16]");

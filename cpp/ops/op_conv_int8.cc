@@ -36,6 +36,7 @@ void run(KernelRuntimeContext& context, const Arguments& a, int taps, int64_t he
     return fail("activation must be none, silu or relu");
   }
   if (a.x.scalar_type() != ScalarType::Float) return fail("x: float32");
+  if (!valid_channels(a.out_channels)) return fail("out_channels must be 1..2^31-16");
   const Tensor& w = a.weight;
   if (w.scalar_type() != ScalarType::Char || w.dim() != 5 ||
       w.size(0) != (a.out_channels + 15) / 16 || w.size(1) != taps ||

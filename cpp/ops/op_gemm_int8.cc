@@ -23,8 +23,8 @@ bool is_float(const Tensor& tensor) {
 /// The sizes of the call, with out resized; or what is wrong with its tensors.
 const char* check(const Tensor& x, const Tensor& weight, const Tensor& scales, int64_t out_features,
                   const std::optional<Tensor>& bias, Tensor& out, kernels::GemmInt8Shape* shape) {
-  if (!is_float(x) || x.dim() < 1 || out_features < 1) {
-    return "x must be float32 [..., K], contiguous, and out_features at least 1";
+  if (!is_float(x) || x.dim() < 1 || out_features < 1 || out_features > 2147483632) {
+    return "x must be float32 [..., K], contiguous, and out_features 1..2^31-16";
   }
   const auto last = x.dim() - 1;
   *shape = {1, x.size(last), out_features};

@@ -23,7 +23,7 @@ constexpr Variants<ConvInt8Variant> kVariants = {
     MOBILEVD_IF_NEON_I8MM(&kConvInt8NeonI8mm),
 };
 
-/// Bytes of pictures in 8 bits at a time: they stay in the last cache between the two passes.
+/// Bytes of features in 8 bits at a time: they stay in the last cache between the two passes.
 constexpr std::int64_t kGroupBytes = 8 << 20;
 /// A lane's share of a pass over features, in pixels.
 constexpr std::size_t kPixelsAtOnce = 64;
@@ -38,13 +38,22 @@ struct Geometry {
   std::int64_t pixel_bytes() const { return ceil_div(in_channels, kInt8Pixel) * kInt8Pixel; }
   int taps() const { return 3 * filter_width; }
 
-  /// Pictures that are worked on at once; their bytes are `group_bytes`.
-  std::int64_t group(std::int64_t* group_bytes) const {
-    const std::int64_t picture = height * width * pixel_bytes();
-    const std::int64_t count =
-        std::clamp<std::int64_t>(kGroupBytes / picture, 1, std::max<std::int64_t>(pictures, 1));
-    *group_bytes = ceil_div(count * picture, 64) * 64;
-    return count;
+  /// What is worked on at once: whole pictures, at least one; of a clip a strip of its positions.
+  struct Group {
+    std::int64_t pictures, columns;
+    std::int64_t bytes;  ///< of its features in 8 bits, whole cache lines
+  };
+  Group group() const {
+    const std::int64_t column = height * pixel_bytes(), picture = width * column;
+    Group result{1, width, 0};
+    if (filter_width == 1) {
+      result.columns = std::clamp(kGroupBytes / column, std::min(kInt8LeastRows, width), width);
+    } else {
+      result.pictures =
+          std::clamp<std::int64_t>(kGroupBytes / picture, 1, std::max<std::int64_t>(pictures, 1));
+    }
+    result.bytes = ceil_div(result.pictures * result.columns * column, 64) * 64;
+    return result;
   }
 };
 
@@ -55,14 +64,13 @@ Geometry geometry(const TemporalConvShape& s) {
   return {s.batch, s.frames, s.positions, s.in_channels, s.out_channels, 1, 1};
 }
 
-constexpr std::int64_t kMostChannels = 8192;
-bool valid_outputs(std::int64_t channels) { return channels >= 1 && channels <= 2147483632; }
+bool valid_outputs(std::int64_t channels) { return channels >= 1 && channels <= kInt8MostOutputs; }
 
 /// What is wrong with sizes, by the kernel's own names of them; null if nothing is.
 const char* wrong(const Conv2dShape& s) {
   if (s.batch < 0) return "conv2d_3x3_int8: batch must be >= 0";
   if (s.height < 1 || s.width < 1) return "conv2d_3x3_int8: height and width must be >= 1";
-  if (s.in_channels < 1 || s.in_channels > kMostChannels || !valid_outputs(s.out_channels)) {
+  if (s.in_channels < 1 || s.in_channels > kInt8MostChannels || !valid_outputs(s.out_channels)) {
     return "conv2d_3x3_int8: in_channels must be 1..8192, out_channels 1..2^31-16";
   }
   if (s.stride != 1 && s.stride != 2) return "conv2d_3x3_int8: stride must be 1 or 2";
@@ -72,7 +80,7 @@ const char* wrong(const TemporalConvShape& s) {
   if (s.batch < 0) return "temporal_conv_int8: batch must be >= 0";
   if (s.frames < 1) return "temporal_conv_int8: frames must be >= 1";
   if (s.positions < 0) return "temporal_conv_int8: positions must be >= 0";
-  if (s.in_channels < 1 || s.in_channels > kMostChannels || !valid_outputs(s.out_channels)) {
+  if (s.in_channels < 1 || s.in_channels > kInt8MostChannels || !valid_outputs(s.out_channels)) {
     return "temporal_conv_int8: in_channels must be 1..8192, out_channels 1..2^31-16";
   }
   return nullptr;
@@ -86,9 +94,9 @@ std::size_t winograd_floats(const Geometry& g) {
 
 std::size_t direct_floats(const Geometry& g) {
   const std::int64_t depth = g.taps() * ceil_div(g.in_channels, kInt8Group) * kInt8Group;
-  const std::int64_t rows = std::clamp(kDirectBytes / depth, kDirectLeast, kDirectMost);
-  return static_cast<std::size_t>(ceil_div(g.out_channels, 16) * 16 + kDirectMost + 16 +
-                                  (rows + kDirectPadding) * depth / 4);
+  return static_cast<std::size_t>(ceil_div(g.out_channels, 16) * 16 + kInt8MostRows +
+                                  kInt8PaddingRows + 3 +
+                                  (int8_rows(depth) + kInt8PaddingRows) * depth / 4);
 }
 
 /// Transforms pay from a whole vector of input channels on.
@@ -103,11 +111,9 @@ std::size_t lane_floats(const Geometry& g) {
   return (floats + 15) / 16 * 16;
 }
 
-/// Bytes of scratch beside the lanes': a group of pictures and a pixel of padding.
+/// Bytes of scratch beside the lanes': a group and a pixel of padding.
 std::size_t shared_bytes(const Geometry& g) {
-  std::int64_t bytes;
-  g.group(&bytes);
-  return static_cast<std::size_t>(bytes + ceil_div(g.pixel_bytes(), 64) * 64);
+  return static_cast<std::size_t>(g.group().bytes + ceil_div(g.pixel_bytes(), 64) * 64);
 }
 
 template <typename Shape>
@@ -148,31 +154,35 @@ Status run(const ConvMessages& says, const char* range_message, const float* x,
   }
 
   const ConvInt8Variant& variant = kVariants.chosen();
-  std::int64_t group_bytes;
-  const std::int64_t group = g.group(&group_bytes);
+  const Geometry::Group group = g.group();
   auto* const q = static_cast<std::int8_t*>(scratch);
-  std::int8_t* const padding = q + group_bytes;
+  std::int8_t* const padding = q + group.bytes;
   std::memset(padding, range.zero_point, static_cast<std::size_t>(g.pixel_bytes()));
   void* const lanes_scratch = q + shared_bytes(g);
   const bool transforms = may_transform(g) && variant.winograd != nullptr;
   const ConvInt8Fn fn = transforms ? variant.winograd : variant.direct;
   const int side = transforms ? kInt8TileOut : 1;
-  const std::int64_t picture_pixels = g.height * g.width;
-  const std::int64_t picture_outputs = g.out_height() * g.out_width();
-  const std::int64_t picture_units = ceil_div(g.out_height(), side) * ceil_div(g.out_width(), side);
-
-  for (std::int64_t first = 0; first < g.pictures; first += group) {
-    const std::int64_t pictures = std::min(group, g.pictures - first);
-    const float* const from = x + first * picture_pixels * g.in_channels;
-    parallel_for(static_cast<std::size_t>(pictures * picture_pixels), kPixelsAtOnce,
-                 [&](std::size_t begin, std::size_t end) {
-                   variant.quantise(from + begin * static_cast<std::size_t>(g.in_channels),
-                                    static_cast<std::ptrdiff_t>(end - begin),
-                                    static_cast<std::ptrdiff_t>(g.in_channels), range,
-                                    q + begin * static_cast<std::size_t>(g.pixel_bytes()));
-                 });
+  const auto work = [&](std::int64_t first, std::int64_t pictures, std::int64_t begin,
+                        std::int64_t columns) {
+    // Whole pictures are one line of pixels; a strip has a line of each frame.
+    const bool whole = columns == g.width;
+    const std::int64_t lines = whole ? 1 : g.height;
+    const std::int64_t pixels = whole ? pictures * g.height * g.width : columns;
+    for (std::int64_t line = 0; line < lines; ++line) {
+      const float* const from = x + ((first * g.height + line) * g.width + begin) * g.in_channels;
+      std::int8_t* const to = q + line * pixels * g.pixel_bytes();
+      parallel_for(static_cast<std::size_t>(pixels), kPixelsAtOnce,
+                   [&](std::size_t i, std::size_t end) {
+                     variant.quantise(from + i * static_cast<std::size_t>(g.in_channels),
+                                      static_cast<std::ptrdiff_t>(end - i),
+                                      static_cast<std::ptrdiff_t>(g.in_channels), range,
+                                      to + i * static_cast<std::size_t>(g.pixel_bytes()));
+                   });
+    }
+    const std::int64_t out_columns = ceil_div(columns, g.stride);
+    const std::int64_t done =
+        (first * g.out_height() * g.out_width() + begin / g.stride) * g.out_channels;
     ConvEpilogue<float> finish = epilogue;
-    const std::int64_t done = first * picture_outputs * g.out_channels;
     if (finish.residual != nullptr) finish.residual += done;
     const ConvInt8Task task = {q,
                                padding,
@@ -185,15 +195,24 @@ Status run(const ConvMessages& says, const char* range_message, const float* x,
                                static_cast<std::ptrdiff_t>(g.in_channels),
                                static_cast<std::ptrdiff_t>(g.out_channels),
                                static_cast<std::ptrdiff_t>(g.height),
-                               static_cast<std::ptrdiff_t>(g.width),
+                               static_cast<std::ptrdiff_t>(columns),
                                static_cast<std::ptrdiff_t>(g.out_height()),
+                               static_cast<std::ptrdiff_t>(out_columns),
                                static_cast<std::ptrdiff_t>(g.out_width()),
                                g.stride,
                                g.filter_width};
-    const LaneCut cut(pictures * picture_units, ceil_div(g.out_channels, kPanelColumns),
-                      transforms ? kInt8Tiles : kDirectLeast, lanes);
+    const std::int64_t units =
+        pictures * ceil_div(g.out_height(), side) * ceil_div(out_columns, side);
+    const LaneCut cut(units, ceil_div(g.out_channels, kPanelColumns),
+                      transforms ? kInt8Tiles : kInt8LeastRows, lanes);
     cut.run(parallel_for, lanes_scratch, lane_floats(g),
             [&](const LanePart& part) { fn(task, part); });
+  };
+  for (std::int64_t first = 0; first < g.pictures; first += group.pictures) {
+    for (std::int64_t begin = 0; begin < g.width; begin += group.columns) {
+      work(first, std::min(group.pictures, g.pictures - first), begin,
+           std::min(group.columns, g.width - begin));
+    }
   }
   return ok_status();
 }

@@ -206,8 +206,14 @@ TEST(ConvInt8Scratch, IsBoundedAsTheHeaderSays) {
       const std::int64_t picture = 256 * 128 * ((in + 15) / 16 * 16);
       const std::int64_t shared = std::max<std::int64_t>(8 << 20, picture) + 8192;
       const std::int64_t lane = 31 * 1024 / 10 * ((in + 63) / 64 * 64) + 600 * 1024;
-      EXPECT_LE(conv2d_3x3_int8_scratch_bytes(s, 2), static_cast<std::size_t>(shared + 2 * lane))
+      const std::size_t bytes = conv2d_3x3_int8_scratch_bytes(s, 2);
+      EXPECT_GT(bytes, static_cast<std::size_t>(picture)) << in << " channels, stride " << stride;
+      EXPECT_LE(bytes, static_cast<std::size_t>(shared + 2 * lane))
           << in << " channels, stride " << stride;
+      const TemporalConvShape clip{1, 14, 256 * 128, in, 320};
+      const std::size_t of_clip = temporal_conv_int8_scratch_bytes(clip, 2);
+      EXPECT_GT(of_clip, std::size_t{7 << 20});
+      EXPECT_LE(of_clip, static_cast<std::size_t>((8 << 20) + 8192 + 2 * lane)) << in;
     }
   }
 }

@@ -13,7 +13,8 @@ namespace mobilevd::kernels {
 constexpr std::ptrdiff_t kInt8Pixel = 16;
 
 /// Some pictures of a convolution, checked, their features in 8 bits. Over frames it is one whose
-/// filter is a column: a clip is a picture, frames its rows and positions its columns.
+/// filter is a column: a clip is a picture, frames its rows and positions its columns, of which a
+/// task may have a strip.
 struct ConvInt8Task {
   const std::int8_t* q;        ///< pixels of the input, `pixel_bytes` from one to the next
   const std::int8_t* padding;  ///< a pixel of zero points
@@ -24,7 +25,13 @@ struct ConvInt8Task {
   Int8Range range;
   std::ptrdiff_t pixel_bytes, in_channels, out_channels;
   std::ptrdiff_t height, width, out_height, out_width;
+  std::ptrdiff_t out_line;   ///< pixels from line to line of out: out_width but for a strip
   int stride, filter_width;  ///< 3, or 1 over frames
+
+  /// Where an output, counted line by line, lies in out, in pixels.
+  std::ptrdiff_t out_pixel(std::ptrdiff_t output) const {
+    return output / out_width * out_line + output % out_width;
+  }
 
   int taps() const { return 3 * filter_width; }
   std::ptrdiff_t groups() const { return (in_channels + kInt8Group - 1) / kInt8Group; }
@@ -44,10 +51,7 @@ struct ConvInt8Variant {
   ConvInt8Fn winograd;  ///< or null
 };
 
-// The direct method packs as many outputs at once as this says, beside a panel of weights in the
-// second-level cache; rows of blocks are at most 14.
-constexpr std::ptrdiff_t kDirectBytes = 240 << 10, kDirectLeast = 14, kDirectMost = 112;
-constexpr std::ptrdiff_t kDirectPadding = 13;
+constexpr std::int64_t kInt8MostChannels = 8192;  ///< of an input: sums stay within 32 bits
 
 // Winograd's: outputs of a tile each way, inputs it reads; tiles, panels and channels that meet in
 // the second-level cache.

@@ -44,22 +44,29 @@ class DirectInt8 {
       : t_(task),
         p_(part),
         depth_(static_cast<int>(task.taps() * task.groups() * kInt8Group)),
-        most_(static_cast<int>(direct_rows(depth_))),
+        most_(static_cast<int>(int8_rows(depth_))),
         offsets_(part.scratch),
         row_scales_(offsets_ + (task.out_channels + 15) / 16 * 16),
-        packed_(reinterpret_cast<std::int8_t*>(row_scales_ + kDirectMost + 16)) {}
+        packed_(
+            reinterpret_cast<std::int8_t*>(row_scales_ + kInt8MostRows + kInt8PaddingRows + 3)) {}
 
   void run() {
-    for (int i = 0; i < most_ + kDirectPadding; ++i) row_scales_[i] = t_.range.scale;
+    for (int i = 0; i < most_ + kInt8PaddingRows; ++i) row_scales_[i] = t_.range.scale;
     find_offsets();
     const int panels = static_cast<int>(p_.panel_end - p_.panel_begin);
-    for (std::ptrdiff_t first = p_.unit_begin; first < p_.unit_end; first += most_) {
-      const int rows = static_cast<int>(smaller<std::ptrdiff_t>(most_, p_.unit_end - first));
+    int rows;
+    for (std::ptrdiff_t first = p_.unit_begin; first < p_.unit_end; first += rows) {
+      rows = static_cast<int>(smaller<std::ptrdiff_t>(most_, p_.unit_end - first));
+      if (t_.out_line != t_.out_width) {  // rows of a block lie one behind the other
+        const std::ptrdiff_t left = t_.out_width - first % t_.out_width;
+        rows = static_cast<int>(smaller<std::ptrdiff_t>(rows, left));
+      }
+      const std::ptrdiff_t pixel = t_.out_pixel(first);
       for (int r = 0; r < rows; ++r) pack(first + r, r);
       gemm_int8_panels<D, I>(
           rows, packed_, row_scales_, t_.weight + p_.panel_begin * t_.panel_bytes(),
           t_.scales + p_.panel_begin * kPanelColumns, panels, depth_, [&](int r, int column) {
-            return StoreWithoutZeroPoints<D>{t_, offsets_ + column, first + r,
+            return StoreWithoutZeroPoints<D>{t_, offsets_ + column, pixel + r,
                                              p_.panel_begin * kPanelColumns + column};
           });
     }
@@ -108,10 +115,6 @@ class DirectInt8 {
         }
       }
     }
-  }
-
-  static std::ptrdiff_t direct_rows(std::ptrdiff_t depth) {
-    return larger(kDirectLeast, smaller(kDirectMost, kDirectBytes / depth));
   }
 
   const ConvInt8Task& t_;

@@ -6,8 +6,8 @@
 namespace mobilevd::kernels {
 
 ConvInt8Sizes conv_int8_sizes(std::int64_t in_channels, std::int64_t out_channels, int taps) {
-  if (in_channels < 1 || in_channels > 8192 || out_channels < 1 || out_channels > 2147483632 ||
-      (taps != 3 && taps != 9)) {
+  if (in_channels < 1 || in_channels > kInt8MostChannels || out_channels < 1 ||
+      out_channels > kInt8MostOutputs || (taps != 3 && taps != 9)) {
     return {};
   }
   const std::size_t columns = panel_count(static_cast<std::size_t>(out_channels)) * kPanelColumns;

@@ -41,7 +41,7 @@ void direct(const ConvInt8Task& t, const LanePart& part) {
         }
       }
       finish(t.epilogue, static_cast<float>(sum) * (t.range.scale * t.scales[o]), o,
-             output * t.out_channels + o, t.out);
+             t.out_pixel(output) * t.out_channels + o, t.out);
     }
   }
 }

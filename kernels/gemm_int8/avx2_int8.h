@@ -11,9 +11,10 @@
 namespace mobilevd::kernels {
 namespace {
 
-/// |a| times the weights with a's sign: vpmaddubsw wants one operand unsigned, and with both within
-/// +-127 its sum of two products, at most 32258, does not saturate. A vector holds 4 columns of
-/// 8 inputs, hence two sums a column, which are added at the end.
+/// |a| times the weights with a's sign: vpmaddubsw wants one operand unsigned, and with
+/// activations within -128..127 and weights within +-127 its sum of two products, at most 32512,
+/// does not saturate. A vector holds 4 columns of 8 inputs, hence two sums a column, which are
+/// added at the end.
 struct Avx2Int8 {
   static constexpr int kRows = 2;  // three need more than 16 registers
   static constexpr std::uint64_t kFlip = 0;

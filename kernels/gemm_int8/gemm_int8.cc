@@ -13,12 +13,9 @@
 namespace mobilevd::kernels {
 namespace {
 
-/// Scratch of a tile of rows, beside which a panel of weights should fit in a phone's second-level
-/// cache; and most rows of a tile.
-constexpr std::int64_t kTileBytes = 240 << 10;
-constexpr std::int64_t kMostRows = 112;
-/// Blocks of up to 14 rows.
-constexpr std::int64_t kPaddingRows = 13;
+/// Units of work that a call is cut into where it has few tiles of rows, and the fewest panels of a
+/// unit: each takes its rows to 8 bits anew.
+constexpr std::int64_t kUnits = 16, kUnitPanels = 16;
 
 constexpr Variants<GemmInt8Variant> kVariants = {
     &kGemmInt8Scalar,
@@ -31,7 +28,7 @@ constexpr Variants<GemmInt8Variant> kVariants = {
 };
 
 bool valid_sizes(std::int64_t inputs, std::int64_t outputs) {
-  return inputs >= 1 && inputs <= 65536 && outputs >= 1 && outputs <= 2147483632;
+  return inputs >= 1 && inputs <= 65536 && outputs >= 1 && outputs <= kInt8MostOutputs;
 }
 
 const char* wrong(const GemmInt8Shape& s) {
@@ -46,17 +43,22 @@ const char* wrong(const GemmInt8Shape& s) {
 }
 
 struct Plan {
-  std::int64_t tile_rows, tiles;
+  std::int64_t tile_rows, tiles, panels, panel_groups;
   std::size_t packed_at, share_bytes;
+
+  std::int64_t units() const { return tiles * panel_groups; }
 };
 
 Plan make_plan(const GemmInt8Shape& s) {
   const std::int64_t row_bytes =
       (s.inputs + kInt8Group - 1) / kInt8Group * kInt8Group + std::int64_t{sizeof(float)};
   Plan plan;
-  plan.tile_rows = std::clamp<std::int64_t>(kTileBytes / row_bytes - kPaddingRows, 14, kMostRows);
+  plan.tile_rows = int8_rows(row_bytes);
   plan.tiles = (s.rows + plan.tile_rows - 1) / plan.tile_rows;
-  const auto rows = static_cast<std::size_t>(plan.tile_rows + kPaddingRows);
+  plan.panels = (s.outputs + kPanelColumns - 1) / kPanelColumns;
+  plan.panel_groups = std::clamp<std::int64_t>(plan.panels / kUnitPanels, 1,
+                                               std::max<std::int64_t>(1, kUnits / plan.tiles));
+  const auto rows = static_cast<std::size_t>(plan.tile_rows + kInt8PaddingRows);
   plan.packed_at = (rows * sizeof(float) + 63) / 64 * 64;
   plan.share_bytes =
       (plan.packed_at + rows * (static_cast<std::size_t>(row_bytes) - sizeof(float)) + 63) / 64 *
@@ -76,7 +78,7 @@ GemmInt8Sizes gemm_int8_sizes(std::int64_t inputs, std::int64_t outputs) {
 std::size_t gemm_int8_scratch_bytes(const GemmInt8Shape& shape, std::size_t threads) {
   if (wrong(shape) != nullptr || shape.rows == 0) return 0;
   const Plan plan = make_plan(shape);
-  return std::clamp<std::size_t>(threads, 1, static_cast<std::size_t>(plan.tiles)) *
+  return std::clamp<std::size_t>(threads, 1, static_cast<std::size_t>(plan.units())) *
              plan.share_bytes +
          63;
 }
@@ -101,18 +103,23 @@ Status gemm_int8(const float* x, const std::int8_t* packed, const float* scales,
   }
   const Plan plan = make_plan(s);
   const Shares shares(scratch, scratch_bytes, plan.share_bytes,
-                      static_cast<std::size_t>(plan.tiles));
+                      static_cast<std::size_t>(plan.units()));
   if (shares.count() == 0) {
     return invalid_argument("gemm_int8: scratch is smaller than gemm_int8_scratch_bytes(shape, 1)");
   }
   const GemmInt8Task task = {
       x, packed, scales, bias, out, static_cast<int>(s.inputs), static_cast<int>(s.outputs)};
   const GemmInt8Fn fn = kVariants.chosen().rows;
-  shares.run(parallel_for, plan.tiles, [&](std::int64_t tile, char* own) {
-    const std::int64_t first = tile * plan.tile_rows;
-    fn(task, static_cast<std::size_t>(first),
-       static_cast<int>(std::min(plan.tile_rows, s.rows - first)), reinterpret_cast<float*>(own),
-       reinterpret_cast<std::int8_t*>(own + plan.packed_at));
+  shares.run(parallel_for, plan.units(), [&](std::int64_t unit, char* own) {
+    const std::int64_t first = unit / plan.panel_groups * plan.tile_rows;
+    const std::int64_t group = unit % plan.panel_groups;
+    const auto panel = [&](std::int64_t g) {
+      return static_cast<int>(plan.panels * g / plan.panel_groups);
+    };
+    fn(task,
+       {static_cast<std::size_t>(first), static_cast<int>(std::min(plan.tile_rows, s.rows - first)),
+        panel(group), panel(group + 1)},
+       reinterpret_cast<float*>(own), reinterpret_cast<std::int8_t*>(own + plan.packed_at));
   });
   return ok_status();
 }

@@ -11,7 +11,7 @@
 // its int8 ones (avx2_int8.h, ...):
 //   kRows, kFlip                 rows of a block; what is XORed into packed activations
 //   Offsets, panel_offsets(b, groups)  what a panel's sums start from
-//   quantise16(v, to)            16 floats, |v| <= 127, to int8, rounded to nearest even
+//   quantise16(v, to)            16 floats within -128..127 to int8, rounded to nearest even
 //   multiply<kRows>(a, b, groups, offsets, sums)  int32 sums as float vectors, [kRows][16/kLanes]
 // Activations are packed in blocks of kRows rows, [ceil(k/8)][kRows][8].
 namespace mobilevd::kernels {

@@ -15,9 +15,16 @@ struct GemmInt8Task {
   int outputs;
 };
 
-/// Computes `rows` rows from `first` on. `row_scales` has room for the rows and 13 more, `packed`
-/// for as many rows of int8 inputs, rounded up to groups of 8.
-using GemmInt8Fn = void (*)(const GemmInt8Task&, std::size_t first, int rows, float* row_scales,
+/// Some rows of out and some panels of 16 of its columns.
+struct GemmInt8Part {
+  std::size_t first;
+  int rows;
+  int panel_begin, panel_end;
+};
+
+/// `row_scales` has room for the part's rows and kInt8PaddingRows more, `packed` for as many rows
+/// of int8 inputs, rounded up to groups of 8.
+using GemmInt8Fn = void (*)(const GemmInt8Task&, const GemmInt8Part&, float* row_scales,
                             std::int8_t* packed);
 
 struct GemmInt8Variant {

@@ -35,20 +35,23 @@ struct AddBias {
 };
 
 template <typename D, typename I>
-void gemm_int8_rows(const GemmInt8Task& t, std::size_t first, int rows, float* row_scales,
+void gemm_int8_rows(const GemmInt8Task& t, const GemmInt8Part& part, float* row_scales,
                     std::int8_t* packed) {
-  const float* x = t.x + first * static_cast<std::size_t>(t.inputs);
-  float* const out = t.out + first * static_cast<std::size_t>(t.outputs);
+  const float* x = t.x + part.first * static_cast<std::size_t>(t.inputs);
+  float* const out = t.out + part.first * static_cast<std::size_t>(t.outputs);
   const std::ptrdiff_t stride = int8_block_stride<I>(t.inputs);
-  for (int r = 0; r < rows; ++r, x += t.inputs) {
+  for (int r = 0; r < part.rows; ++r, x += t.inputs) {
     row_scales[r] = quantise_row<D, I>(x, t.inputs, r % I::kRows, packed + r / I::kRows * stride);
   }
-  gemm_int8_panels<D, I>(rows, packed, row_scales, t.packed, t.scales,
-                         part_count(t.outputs, kPanelColumns), t.inputs, [&](int r, int column) {
-                           return AddBias<D>{
-                               out + static_cast<std::ptrdiff_t>(r) * t.outputs + column, t.outputs,
-                               t.bias == nullptr ? nullptr : t.bias + column, t.outputs - column};
-                         });
+  const std::ptrdiff_t panel = part_count(t.inputs, kInt8Group) * kInt8Group * kPanelColumns;
+  const int first = part.panel_begin * kPanelColumns;
+  gemm_int8_panels<D, I>(
+      part.rows, packed, row_scales, t.packed + part.panel_begin * panel, t.scales + first,
+      part.panel_end - part.panel_begin, t.inputs, [&](int r, int c) {
+        const int column = first + c;
+        return AddBias<D>{out + static_cast<std::ptrdiff_t>(r) * t.outputs + column, t.outputs,
+                          t.bias == nullptr ? nullptr : t.bias + column, t.outputs - column};
+      });
 }
 
 }  // namespace

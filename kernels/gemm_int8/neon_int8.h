@@ -28,8 +28,8 @@ struct NeonInt8Base {
   }
 };
 
-/// Plain NEON: two products of +-127 fit in 16 bits, so two groups are multiplied before their
-/// sums are widened. Four columns at a time: a vector of sums for each row and column.
+/// Plain NEON: two products of -128..127 and +-127 fit in 16 bits, so two groups are multiplied
+/// before their sums are widened. Four columns at a time: a vector of sums for each row and column.
 struct NeonInt8 : NeonInt8Base {
   static constexpr int kRows = 4;
 

@@ -8,8 +8,9 @@
 
 namespace mobilevd::kernels {
 
-/// How float features are held in 8 bits, as PyTorch's affine quantisation per tensor:
+/// How float features are held in 8 bits, affine and per tensor:
 ///   q(x) = x / scale + zero_point, rounded to nearest even, within -128..127
+/// (PyTorch rounds before it adds: halves may differ by a step.)
 ///   x ~ scale (q - zero_point)
 struct Int8Range {
   float scale = 1;              ///< finite, at least 2^-100
@@ -35,9 +36,10 @@ MOBILEVD_KERNELS_API Status pack_conv_int8(const float* weight, std::int8_t* pac
                                            std::int64_t in_channels, std::int64_t out_channels,
                                            int taps);
 
-/// Bytes of scratch to use `lanes` threads: a byte for each element of x, of 8 MiB of pictures at
-/// most (temporal: of a clip), then per lane 3.1 KiB for each input channel (in 64s) and 0.6 MiB;
-/// 0 for a shape that is refused.
+/// Bytes of scratch to use `lanes` threads: a byte for each element of x, its channels rounded up
+/// to 16, of as many pictures as fit in 8 MiB, but one at least (temporal: of a strip of the
+/// positions that does); then per lane 3.1 KiB for each input channel (in 64s), 4 bytes for each
+/// output channel and 0.6 MiB. 0 for a shape that is refused.
 MOBILEVD_KERNELS_API std::size_t conv2d_3x3_int8_scratch_bytes(const Conv2dShape& shape, int lanes);
 MOBILEVD_KERNELS_API std::size_t temporal_conv_int8_scratch_bytes(const TemporalConvShape& shape,
                                                                   int lanes);
