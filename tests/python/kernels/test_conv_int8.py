@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from int8_reference import changed, half, quantised_weight, random  # noqa: E402
 from mobilevd import kernels  # noqa: E402
 from mobilevd.kernels import torch_ops  # noqa: E402
 from programs import run_as_program  # noqa: E402
@@ -17,18 +18,6 @@ from torch.nn import functional as F  # noqa: E402
 FILTERS = {"conv2d_3x3_int8": (3, 3), "temporal_conv_int8": (3, 1, 1)}
 ACTIVATIONS = {None: lambda y: y, "silu": F.silu, "relu": F.relu}
 RANGE = {"scale": 0.024, "zero_point": -12}
-
-
-def random(shape, seed=0, scale=1.0, offset=0.0):
-    flat = np.random.default_rng(seed).standard_normal(int(np.prod(shape)))
-    return (scale * flat + offset).astype(np.float32).reshape(shape)
-
-
-def quantised_weight(weight):
-    """The header's integers, and their scales [out_channels]."""
-    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    factor = 127 / np.where(largest > 0, largest, np.inf).astype(np.float64)
-    return np.rint(weight * factor.reshape(-1, *[1] * (weight.ndim - 1))), largest / np.float32(127)
 
 
 def float64(x, weight, scale, zero_point, bias, residual, activation, stride):
@@ -211,20 +200,6 @@ def test_compile_and_export_keep_the_ops():
     assert targets.count(torch_ops.gemm_int8) == 1
 
 
-def half(name):
-    return lambda a: {name: a[name].astype(np.float16)}
-
-
-def refused(change, kind):
-    """The arguments, changed, as numpy arrays, CPU tensors or tensors without data."""
-    given = arguments()
-    given |= change(given) if callable(change) else change
-    if kind == "numpy":
-        return given
-    arrays = {key: a for key, a in given.items() if isinstance(a, np.ndarray)}
-    return given | {key: torch.from_numpy(a).to(kind) for key, a in arrays.items()}
-
-
 @pytest.mark.parametrize("kind", ["numpy", "cpu", "meta"])
 @pytest.mark.parametrize(
     ("change", "error", "says"),
@@ -252,7 +227,7 @@ def refused(change, kind):
 )
 def test_bad_input_says_what_is_wrong(change, error, says, kind):
     with pytest.raises(error, match=says):
-        kernels.conv2d_3x3_int8(**refused(change, kind))
+        kernels.conv2d_3x3_int8(**changed(arguments(), change, kind))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "cpu"])
@@ -266,7 +241,7 @@ def test_bad_input_says_what_is_wrong(change, error, says, kind):
 )
 def test_what_only_a_kernel_sees_is_refused(change, error, says, kind):
     with pytest.raises(error, match=says):
-        kernels.conv2d_3x3_int8(**refused(change, kind))
+        kernels.conv2d_3x3_int8(**changed(arguments(), change, kind))
 
 
 def test_other_kinds_are_refused():

@@ -9,22 +9,12 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from int8_reference import changed, half, quantised_weight, random  # noqa: E402
 from mobilevd import kernels  # noqa: E402
 from mobilevd.kernels import torch_ops  # noqa: E402
 from programs import run_as_program  # noqa: E402
 
 ARRAYS = [np.asarray, torch.from_numpy]
-
-
-def random(shape, seed=0, scale=1.0):
-    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
-
-
-def quantised_weight(weight):
-    """The header's integers, and their scales [out_features]."""
-    largest = np.abs(weight).max(axis=1)
-    factor = 127 / np.where(largest > 0, largest, np.inf).astype(np.float64)
-    return np.rint(weight * factor[:, None]), largest / np.float32(127)
 
 
 def definition(x, weight, bias):
@@ -184,20 +174,6 @@ def test_program_gives_the_same_bits():
     torch.testing.assert_close(run_as_program(layers, (x,)), layers(x), rtol=0, atol=0)
 
 
-def half(name):
-    return lambda a: {name: a[name].astype(np.float16)}
-
-
-def refused(change, kind):
-    """The arguments, changed, as numpy arrays, CPU tensors or tensors without data."""
-    given = arguments()
-    given |= change(given) if callable(change) else change
-    if kind == "numpy":
-        return given
-    arrays = {key: a for key, a in given.items() if isinstance(a, np.ndarray)}
-    return given | {key: torch.from_numpy(a).to(kind) for key, a in arrays.items()}
-
-
 @pytest.mark.parametrize("kind", ["numpy", "cpu", "meta"])
 @pytest.mark.parametrize(
     ("change", "error", "says"),
@@ -222,7 +198,7 @@ def refused(change, kind):
 )
 def test_bad_input_says_what_is_wrong(change, error, says, kind):
     with pytest.raises(error, match=says):
-        kernels.gemm_int8(**refused(change, kind))
+        kernels.gemm_int8(**changed(arguments(), change, kind))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "cpu"])
@@ -235,14 +211,14 @@ def test_bad_input_says_what_is_wrong(change, error, says, kind):
 )
 def test_what_only_a_kernel_sees_is_refused(change, error, says, kind):
     with pytest.raises(error, match=says):
-        kernels.gemm_int8(**refused(change, kind))
+        kernels.gemm_int8(**changed(arguments(), change, kind))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "meta"])
 @pytest.mark.parametrize("count", [0, -1])
 def test_there_are_outputs(count, kind):
     with pytest.raises(ValueError, match=r"out_features: expected .*at least 1"):
-        kernels.gemm_int8(**refused({"out_features": count}, kind))
+        kernels.gemm_int8(**changed(arguments(), {"out_features": count}, kind))
 
 
 def test_other_kinds_are_refused():
