@@ -4,7 +4,8 @@ Convolutions are static: features are taken to 8 bits in ranges seen in calibrat
 are dynamic: each position's features get their own range while the program runs. Both give float32,
 and weights are symmetric, a scale per output channel. All else stays float32: norms, attention,
 sums, and convolutions that read or write latents and pictures, whose rounding would be seen; of
-those, ours have their weights in float16.
+those, ours have their weights in float16. The exception is the image encoder's patch embedding, an
+eighth of its weights in `mini`: a static convolution of XNNPACK's.
 """
 
 from __future__ import annotations
@@ -36,11 +37,23 @@ def _of_features(weight_shape: Sequence[int], out_channels: Any) -> bool:
     return bool(min(weight_shape[2], out_channels) >= _FEWEST_CHANNELS)
 
 
+def _writes_features(node: Node) -> bool:
+    """Of a convolution of torch's; True of what is none, for annotators ask of its weights, too."""
+    if node.target != torch.ops.aten.conv2d.default:
+        return True
+    weight = node.args[1]
+    assert isinstance(weight, Node)
+    return bool(weight.meta["val"].shape[0] >= _FEWEST_CHANNELS)
+
+
 def int8_quantizer() -> Any:
-    """A pt2e quantizer that observes what our convolutions of features read."""
-    from torchao.quantization.pt2e import MinMaxObserver
+    """A pt2e quantizer that observes what our convolutions of features read, and annotates torch's
+    for XNNPACK."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import OP_TO_ANNOTATOR
+    from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
     from torchao.quantization.pt2e.quantizer import (
         QuantizationAnnotation,
+        QuantizationConfig,
         QuantizationSpec,
         Quantizer,
     )
@@ -53,6 +66,16 @@ def int8_quantizer() -> Any:
         observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=_SMALLEST_SCALE),
     )
 
+    weights = QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-127,
+        quant_max=127,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=_SMALLEST_SCALE),
+    )
+    static = QuantizationConfig(seen, seen, weights, None, False)
+
     class Int8Quantizer(Quantizer):
         def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
             for node in model.graph.nodes:
@@ -62,6 +85,7 @@ def int8_quantizer() -> Any:
                     node.meta["quantization_annotation"] = QuantizationAnnotation(
                         input_qspec_map={node.args[0]: seen}, _annotated=True
                     )
+            OP_TO_ANNOTATOR["conv"](model, static, _writes_features)
             return model
 
         def validate(self, model: torch.fx.GraphModule) -> None:
@@ -149,7 +173,7 @@ class _Constants:
 
     def __init__(self, model: torch.fx.GraphModule) -> None:
         self.model = model
-        self._made: dict[str, list[str]] = {}
+        self._made: dict[tuple[Any, str], list[str]] = {}
 
     def value(self, node: Any) -> torch.Tensor:
         if node.op != "get_attr":
@@ -161,14 +185,15 @@ class _Constants:
         self, before: Node, of: Any, kind: str, make: Callable[[], tuple[torch.Tensor, ...]]
     ) -> list[Node]:
         """What ``make`` makes of the weight ``of``, as buffers of the model read before a node."""
-        name = f"{str(of.target).replace('.', '_')}_{kind}"
-        if name not in self._made:
-            self._made[name] = []
+        made = self._made.setdefault((of.target, kind), [])
+        if not made:
+            # Short names: each stands in the program and beside the weights.
+            stem = f"{kind}_{len(self._made)}"
             for i, tensor in enumerate(make()):
-                self._made[name].append(f"{name}_{i}")
-                self.model.register_buffer(f"{name}_{i}", tensor)
+                made.append(f"{stem}_{i}")
+                self.model.register_buffer(made[-1], tensor)
         with self.model.graph.inserting_before(before):
-            return [self.model.graph.get_attr(made) for made in self._made[name]]
+            return [self.model.graph.get_attr(name) for name in made]
 
     def forget_unused(self) -> None:
         """Float weights would be beside the integers until the program is written."""
