@@ -51,6 +51,7 @@ def test_a_trained_pass_is_three_times_its_forward_pass(checkpointing, times):
     assert times - 0.1 < player.flops / (2 * forward_flops()) < times + 0.4
 
 
+@pytest.mark.slow
 def test_pixels_cost_the_encoder_of_every_frame():
     a, b = (player_costs(svd_on_meta(), meta_batch(MINI, 1, p), False)[0] for p in (False, True))
     with torch.device("meta"):
@@ -139,7 +140,9 @@ print(greatest() - before)
 """
 
 
-@pytest.mark.parametrize(("checkpointing", "clips"), [(False, 8), (True, 24)])
+@pytest.mark.parametrize(
+    ("checkpointing", "clips"), [(False, 8), pytest.param(True, 24, marks=pytest.mark.slow)]
+)
 def test_activations_are_those_of_a_real_step(checkpointing, clips):
     """Against the growth of a process's greatest memory, by 15 %; large blocks are given back."""
     one, many = (
@@ -181,6 +184,7 @@ def test_figures_add_up(tmp_path):
     assert "fits" in text
 
 
+@pytest.mark.slow
 def test_ladds_clips_are_made_first(tmp_path):
     figures = budget(recipe_of(tmp_path, "ladd"), utilisation=1.0)
     made = forward_flops() * 50 * 64 / GPUS["a100"].fp32 / 3600
