@@ -1,19 +1,16 @@
 // google-benchmark of conv2d_3x3_int8 on conv2d's shapes (kernels/shapes), one thread. GFLOP/s
 // counts the multiplications of the definition, so that Winograd may pass the peak.
 #include <cstdint>
-#include <sstream>
 #include <vector>
 
 #include "mobilevd/kernels/conv_int8.h"
-#include "testing/bench_main.h"
+#include "testing/conv2d_cases.h"
 
 namespace mobilevd::kernels {
 namespace {
 
 void run(benchmark::State& state, const Conv2dShape& s) {
-  const std::int64_t out_pixels =
-      s.batch * ((s.height + s.stride - 1) / s.stride) * ((s.width + s.stride - 1) / s.stride);
-  BenchBuffer x(s.batch * s.height * s.width * s.in_channels), out(out_pixels * s.out_channels);
+  BenchBuffer x(s.batch * s.height * s.width * s.in_channels), out(out_pixels(s) * s.out_channels);
   BenchBuffer scratch(conv2d_3x3_int8_scratch_bytes(s, 1) / sizeof(float));
   x.fill();
   const ConvInt8Sizes sizes = conv_int8_sizes(s.in_channels, s.out_channels, 9);
@@ -32,19 +29,7 @@ void run(benchmark::State& state, const Conv2dShape& s) {
                            scratch.data(), 1);
   });
   if (!ok) return;
-  state.counters["GFLOP/s"] = rate(state, 18e-9 * out_pixels * s.in_channels * s.out_channels);
-}
-
-bool read_cases(std::istream& fields, std::vector<BenchCase>* cases) {
-  Conv2dShape s;
-  if (!(fields >> s.batch >> s.height >> s.width >> s.in_channels >> s.out_channels >> s.stride)) {
-    return false;
-  }
-  std::ostringstream name;
-  name << "conv2d_3x3_int8/" << s.batch << "x" << s.height << "x" << s.width << "x" << s.in_channels
-       << "->" << s.out_channels << "/stride:" << s.stride;
-  cases->push_back({name.str(), [s](benchmark::State& state) { run(state, s); }});
-  return true;
+  state.counters["GFLOP/s"] = conv2d_rate(state, s);
 }
 
 }  // namespace
@@ -52,5 +37,6 @@ bool read_cases(std::istream& fields, std::vector<BenchCase>* cases) {
 
 int main(int argc, char** argv) {
   using namespace mobilevd::kernels;
-  return bench_main(argc, argv, "conv2d", ScalarReference::kLeftOut, read_cases);
+  return bench_main(argc, argv, "conv2d", ScalarReference::kLeftOut,
+                    conv2d_cases("conv2d_3x3_int8", run));
 }

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from mobilevd import _kernels
-from mobilevd.kernels.torch_ops.library import check_out, check_vector, library, to_arrays
+from mobilevd.kernels.torch_ops.library import (
+    check_out,
+    check_packed,
+    check_vector,
+    library,
+    to_arrays,
+)
 
 
 def result_shape(x: Tensor, out_channels: int, stride: int) -> tuple[int, ...]:
@@ -102,11 +108,7 @@ def _register(name: str, taps: int) -> None:
         check_around(x, out_channels, bias, residual, activation, shape)
         if x.dtype not in (torch.float32, torch.float16):
             raise TypeError(f"x: expected float32 or float16, got {x.dtype}")
-        packed = packed_shape(out_channels, taps, x.shape[3])
-        if tuple(weight.shape) != packed:
-            raise ValueError(
-                f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}"
-            )
+        check_packed(weight, packed_shape(out_channels, taps, x.shape[3]))
         return x.new_empty(shape) if out is None else check_out(out, shape, x.dtype)
 
     library.impl(name, cpu, "CPU")

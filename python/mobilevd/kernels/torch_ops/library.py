@@ -44,13 +44,18 @@ def check_vector(
         raise ValueError(f"{name}: expected [{size}], got {tuple(vector.shape)}")
 
 
+def check_packed(weight: Tensor, packed: tuple[int, ...]) -> None:
+    """ValueError unless ``weight`` has the shape ``packed``."""
+    if tuple(weight.shape) != packed:
+        raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
+
+
 def check_int8(weight: Tensor, packed: tuple[int, ...], scales: Tensor) -> None:
     """TypeError or ValueError unless ``weight`` is int8 of the shape ``packed``, [panels, ..., 16,
     8], and ``scales`` are those of its panels."""
     if weight.dtype != torch.int8:
         raise TypeError(f"weight: expected int8, got {weight.dtype}")
-    if tuple(weight.shape) != packed:
-        raise ValueError(f"weight: expected the packed shape {packed}, got {tuple(weight.shape)}")
+    check_packed(weight, packed)
     check_vector("scales", scales, 16 * packed[0])
 
 
